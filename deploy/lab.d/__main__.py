@@ -88,8 +88,9 @@ def main(arguments: list[str]) -> int:
         with states.locked(name):
             labs.up(name, options)
     elif args.command == "down":
-        with states.locked(name):
+        with states.locked(name) as lock:
             labs.down(name)
+            lock.unlink()
     else:
         return running(name, args, rest)
     return 0

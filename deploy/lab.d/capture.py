@@ -63,8 +63,9 @@ class Sorter:
             self.networks.append((size, int(network.network_address), int(network.netmask)))
 
     def is_pod(self, address: bytes) -> bool:
+        """The first address of a pod CIDR is the node's own (the VXLAN device's)."""
         number = int.from_bytes(address, "big")
-        return any(size == len(address) and number & mask == base for size, base, mask in self.networks)
+        return any(size == len(address) and number & mask == base != number for size, base, mask in self.networks)
 
     def sort(self, packet: bytes) -> Packet:
         parsed = ip_header(packet)

@@ -31,10 +31,12 @@ def check_kernel() -> None:
 
 def up(name: str, options: dict) -> State:
     """Makes everything; what exists is recorded first, so that `down` finds it whenever this ends."""
-    began = time.monotonic()
     if states.load(name) is not None:
         raise LabError(f"lab {name!r} is up already (or was left half-made): deploy/lab down --name {name}")
     check_kernel()
+    if not options["unencrypted"]:
+        processes.build()
+    began = time.monotonic()
     lab = State(name, options)
     lab.dir.mkdir(parents=True, exist_ok=True)
     plan(lab)
@@ -135,7 +137,6 @@ def down(name: str) -> None:
     if lab.manifests:
         pathlib.Path(lab.manifests, manifests.OWN_FILE).unlink(missing_ok=True)
     shutil.rmtree(lab.dir, ignore_errors=True)
-    (states.ROOT / f".{name}.lock").unlink(missing_ok=True)
 
 
 def end_inside(names: list[str]) -> None:

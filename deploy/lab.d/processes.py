@@ -17,8 +17,17 @@ READY_SECONDS = 30
 TRUST_DOMAIN = "lab.espalier.io"
 
 
+TREE = pathlib.Path(__file__).resolve().parents[2]
+
+
+def build() -> None:
+    """The programs, unless they are somewhere else (ESPALIER_BIN)."""
+    if not os.environ.get("ESPALIER_BIN") and subprocess.run([str(TREE / "deploy/build")], stdout=sys.stderr).returncode != 0:
+        raise LabError("the build failed")
+
+
 def program(name: str) -> str:
-    path = pathlib.Path(os.environ.get("ESPALIER_BIN", ""), name)
+    path = pathlib.Path(os.environ.get("ESPALIER_BIN") or TREE / "build/release/bin", name)
     if not path.is_file():
         raise LabError(f"{path} is not there: build it with deploy/build, or set ESPALIER_BIN")
     return str(path)

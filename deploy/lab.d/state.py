@@ -121,8 +121,13 @@ def names() -> list[str]:
 
 @contextlib.contextmanager
 def locked(name: str):
-    """One change of a lab at a time."""
+    """One change of a lab at a time. Gives the lock's file, which `down` removes."""
     ROOT.mkdir(parents=True, exist_ok=True)
-    with open(ROOT / f".{check_name(name)}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    path = ROOT / f".{check_name(name)}.lock"
+    while True:
+        with open(path, "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
+                    yield path
+                    return
