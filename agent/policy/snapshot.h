@@ -1,5 +1,12 @@
 // The node's compiled policy: an immutable value made from a view. The same snapshot is programmed into the BPF maps,
 // consulted by the userspace datapath and read by `explain`, so that the three can't disagree.
+//
+// How policies become verdicts is said in evaluate.h. Three things come before every policy:
+//   - Both ends are pods of this node: pass. Espalier is about what leaves the node.
+//   - An end that is no pod (this node, another node, the controller, the world) is spoken of by CIDR peers alone.
+//   - Exemptions hold only where one end is no pod: an exemption's address is that end's, and its port that end's own.
+//     They never open anything between pods. An exemption answers before every policy for the pair's rows that it
+//     names; where a packet's two lookups disagree, Decide()'s rule holds for them too.
 #ifndef ESPALIER_AGENT_POLICY_SNAPSHOT_H_
 #define ESPALIER_AGENT_POLICY_SNAPSHOT_H_
 
@@ -25,7 +32,7 @@ enum class Verdict : uint8_t {
 
 // Who an address is.
 struct Whois {
-  uint32_t identity = 5;  // ReservedIdentity or a label identity
+  uint32_t identity = 5;  // ReservedIdentity, a label identity, or a local one (identity.h)
   uint32_t node_id = 0;   // 0: none
   bool local = false;     // a pod of this node
 };
@@ -51,8 +58,8 @@ struct PolicyRow {
 };
 
 struct Origin {
-  std::string policy;  // the key's name
-  int rule = -1;
+  std::string policy;  // the key's name; "Exemption/NAME" of an exemption
+  int rule = -1;       // -1: an exemption
 };
 
 // A packet's addresses and ports. ICMP and protocols without ports: 0.
@@ -83,6 +90,9 @@ class Snapshot {
   virtual Decision Decide(const Flow& flow) const = 0;
   // The strictest verdict that any port of the pair can have.
   virtual Decision DecideFragment(const IpAddress& source, const IpAddress& destination) const = 0;
+
+  // The identity that a local one (identity.h) is made from; others are returned as they are.
+  virtual uint32_t BaseIdentity(uint32_t identity) const { return identity; }
 
   virtual const std::vector<IpcacheRow>& ipcache() const = 0;
   virtual const std::vector<PolicyRow>& rows() const = 0;
