@@ -127,7 +127,13 @@ def locked(name: str):
     while True:
         with open(path, "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            with contextlib.suppress(FileNotFoundError):
-                if path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
-                    yield path
-                    return
+            if same_file(path, lock.fileno()):  # else the one before us removed it
+                yield path
+                return
+
+
+def same_file(path: pathlib.Path, fd: int) -> bool:
+    try:
+        return path.stat().st_ino == os.fstat(fd).st_ino
+    except FileNotFoundError:
+        return False
