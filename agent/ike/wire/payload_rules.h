@@ -11,7 +11,7 @@ namespace espalier::ike::wire {
 // OK, or malformed with the name of what is missing. Only for exchanges we know; others pass.
 // Requests: IKE_SA_INIT SA, KE, Ni; IKE_AUTH IDi (AUTH may be missing: a wish for EAP, IKE-044), and SA, TSi, TSr all
 // or none (RFC 6023, IKE-088); CREATE_CHILD_SA SA, Ni, with TSi and TSr both (a Child SA) or neither (then KE: a rekey
-// of the IKE SA); IKE_FOLLOWUP_KE KE and ADDITIONAL_KEY_EXCHANGE. Responses: the same by their exchange, unless there
+// of the IKE SA); IKE_FOLLOWUP_KE KE (no link: STATE_NOT_FOUND). Responses: the same by their exchange, unless there
 // is an error notify, or COOKIE for IKE_SA_INIT; IKE_AUTH IDr, AUTH, where SA, TSi, TSr may give way to an error notify
 // (IKE-042).
 absl::Status CheckPayloads(ExchangeType exchange, bool response, const Payloads& payloads);

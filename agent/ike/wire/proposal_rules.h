@@ -25,8 +25,8 @@ std::optional<Proposal> UsableProposal(const Proposal& offered, const ProposalCo
 bool AdditionalKeyExchangesDiffer(const Proposal& chosen);
 
 // Whether `answer` is one of `offer` as IKE-025 wants it: number of that proposal, its protocol, exactly one transform
-// of each type offered there (an optional type whose every offer is NONE may be left out), each with its attributes
-// untouched, and no other type. SPI values are not compared.
+// of each type offered there (a type for which NONE was offered may be left out: that is NONE), each with its
+// attributes untouched, and no other type. SPI values are not compared.
 bool IsChoiceOf(const Proposal& answer, const SaPayload& offer);
 
 // Whether numbers of an offer run 1, 2, 3... (RFC 7296 section 3.3.1). Not for answers.

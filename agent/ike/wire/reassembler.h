@@ -34,7 +34,7 @@ struct OpenedFragment {
 // Limits of ours (IKE-071).
 struct ReassemblyLimits {
   uint16_t fragments = 128;
-  size_t octets = 64 * 1024;
+  size_t octets = 65000;                   // so that the whole still has a 16-bit length
   absl::Duration age = absl::Seconds(30);  // since the first kept fragment
 };
 
