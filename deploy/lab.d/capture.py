@@ -161,8 +161,8 @@ class Capture:
 
     def __enter__(self) -> "Capture":
         command = netns.enter(self.lab.wire.netns) + [
-            "tcpdump", "-i", "any", "-Q", "in", "-y", "LINUX_SLL2", "-n", "-s", str(SNAPLEN), "-B", "65536", "-U",
-            "-Z", "root", "-w", self.path] + ([self.only] if self.only else [])
+            "tcpdump", "-i", "any", "-Q", "in", "-y", "LINUX_SLL2", "-n", "-s", str(SNAPLEN), "-B", "65536",
+            "--immediate-mode", "-U", "-Z", "root", "-w", self.path] + ([self.only] if self.only else [])
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         for line in self.process.stderr:
             if "listening on" in line:
@@ -170,7 +170,9 @@ class Capture:
         raise LabError(f"tcpdump did not start: {' '.join(command)}")
 
     def __exit__(self, *_) -> None:
-        time.sleep(0.2)  # what was just sent is still on its way through tcpdump's buffer
+        size = -1  # what was just sent is still on its way through tcpdump's buffer
+        while size != (size := os.path.getsize(self.path)):
+            time.sleep(0.15)
         self.process.send_signal(signal.SIGINT)
         said = self.process.stderr.read()
         self.process.wait()

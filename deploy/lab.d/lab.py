@@ -34,6 +34,8 @@ def up(name: str, options: dict) -> State:
     if states.load(name) is not None:
         raise LabError(f"lab {name!r} is up already (or was left half-made): deploy/lab down --name {name}")
     check_kernel()
+    if options["manifests"] and not os.path.isdir(options["manifests"]):
+        raise LabError(f"--manifests {options['manifests']}: no such folder")
     if not options["unencrypted"]:
         processes.build()
     began = time.monotonic()
@@ -74,8 +76,6 @@ def plan(lab: State) -> None:
     options = lab.options
     if options["manifests"]:
         lab.manifests = options["manifests"]
-        if not os.path.isdir(lab.manifests):
-            raise LabError(f"--manifests {lab.manifests}: no such folder")
         pathlib.Path(lab.manifests, manifests.OWN_FILE).unlink(missing_ok=True)
     else:
         lab.manifests = str(lab.dir / "manifests")

@@ -118,7 +118,7 @@ def udp(address: str, port: int, count: int, rate: float, size: int, wait: float
     s.setblocking(False)
     seen, repeated, reordered, highest, servers, rtts, errors = set(), 0, 0, -1, {}, [], 0
     pad = bytes(max(0, size - NUMBER.size))
-    sent, began = 0, time.monotonic()
+    sent, began, last = 0, time.monotonic(), 0.0
     ended = None
     selector = selectors.DefaultSelector()
     selector.register(s, selectors.EVENT_READ)
@@ -149,6 +149,7 @@ def udp(address: str, port: int, count: int, rate: float, size: int, wait: float
                 repeated += 1
                 continue
             seen.add(number)
+            last = time.time()
             reordered += number < highest
             highest = max(highest, number)
             servers[name.decode()] = servers.get(name.decode(), 0) + 1
@@ -156,7 +157,7 @@ def udp(address: str, port: int, count: int, rate: float, size: int, wait: float
     missing = [n for n in range(sent) if n not in seen]
     rtts.sort()
     return {"sent": sent, "received": len(seen), "lost": len(missing), "missing": missing[:20], "repeated": repeated,
-            "reordered": reordered, "servers": servers, "errors": errors,
+            "reordered": reordered, "servers": servers, "errors": errors, "last_answer": last,
             "rtt_ms": {"min": round(rtts[0], 3), "median": round(rtts[len(rtts) // 2], 3), "max": round(rtts[-1], 3)} if rtts else None}
 
 
