@@ -4,8 +4,11 @@
 #include <prometheus/collectable.h>
 #include <prometheus/text_serializer.h>
 
+#include <atomic>
+#include <chrono>
 #include <map>
 #include <sstream>
+#include <thread>
 #include <utility>
 
 #include "absl/log/log.h"
@@ -33,7 +36,7 @@ class CivetServerImpl final : public HttpServer {
     }
   }
   ~CivetServerImpl() override {
-    if (context_ != nullptr) mg_stop(context_);  // waits for the threads
+    if (context_ != nullptr) Stop();
     mg_exit_library();
   }
 
@@ -41,6 +44,26 @@ class CivetServerImpl final : public HttpServer {
   uint16_t port() const override { return port_; }
 
  private:
+  // Waits for the threads. The one that listens looks only every 2 s whether it should end, unless somebody connects.
+  void Stop() {
+    std::atomic<bool> stopped = false;
+    std::thread waker([&] {
+      while (!stopped) {
+        Connect();
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      }
+    });
+    mg_stop(context_);
+    stopped = true;
+    waker.join();
+  }
+  void Connect() const {
+    char error[64];
+    const bool v6 = options_.listen.front().address.is_v6();
+    std::string host = options_.listen.front().address.ToString();
+    if (host == "0.0.0.0" || host == "::") host = v6 ? "::1" : "127.0.0.1";
+    if (mg_connection* c = mg_connect_client(host.c_str(), port_, 0, error, sizeof(error))) mg_close_connection(c);
+  }
   Response Metrics() const {
     std::vector<prometheus::MetricFamily> families;
     for (const auto& collectable : options_.metrics) {
