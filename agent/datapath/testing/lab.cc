@@ -97,6 +97,8 @@ Lab::Lab() {
   for (Node* n : {&a, &b}) {
     Shell(absl::StrCat("ip netns add ", n->ns));
     Shell(absl::StrCat("ip -n ", n->ns, " link set lo up"));
+    // As strict as hosts are found to be.
+    Shell(absl::StrCat("ip netns exec ", n->ns, " sysctl -qw net.ipv4.conf.all.rp_filter=1"));
   }
   Shell(absl::StrCat("ip -n ", a.ns, " link add wire type veth peer name wire netns ", b.ns));
   for (Node* n : {&a, &b}) {
