@@ -1,12 +1,13 @@
 #include "agent/agent.h"
 
 #include <openssl/rand.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include <asio/post.hpp>
 #include <algorithm>
 #include <csignal>
 #include <future>
+#include <mutex>
 #include <utility>
 
 #include "absl/log/check.h"
@@ -119,17 +120,24 @@ void Agent::Stop() {
   io_.stop();
 }
 
-void Agent::OnControlThread(const std::function<void()>& work) {
-  auto done = std::make_shared<std::promise<void>>();
-  std::future<void> wait = done->get_future();
-  asio::post(io_, [work, done] {
+bool Agent::OnControlThread(std::function<void()> work) {
+  struct Call {
+    std::mutex mutex;
+    bool abandoned = false;
+    std::promise<void> done;
+  };
+  auto call = std::make_shared<Call>();
+  std::future<void> done = call->done.get_future();
+  asio::post(io_, [work = std::move(work), call] {
+    const std::lock_guard<std::mutex> lock(call->mutex);
+    if (call->abandoned) return;
     work();
-    done->set_value();
+    call->done.set_value();
   });
-  // The loop may be gone while we are asked; then the closure never runs and is dropped with the loop.
-  while (wait.wait_for(std::chrono::milliseconds(100)) != std::future_status::ready) {
-    if (io_.stopped()) return;
-  }
+  if (done.wait_for(std::chrono::seconds(1)) == std::future_status::ready) return true;
+  const std::lock_guard<std::mutex> lock(call->mutex);
+  call->abandoned = true;
+  return done.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
 }
 
 void Agent::WithEngine(const std::function<void(ike::Engine&, absl::Time)>& work) {
@@ -276,7 +284,7 @@ void Agent::WatchSignals() {
 }
 
 void Agent::WatchNetlink() {
-  if (!netlink_.is_open()) netlink_.assign(steering_->netlink_fd());
+  if (!netlink_.is_open()) netlink_.assign(dup(steering_->netlink_fd()));
   netlink_.async_wait(asio::posix::stream_descriptor::wait_read, [this](const asio::error_code& error) {
     if (error) return;
     if (absl::Status s = steering_->Reconcile(); !s.ok()) {
@@ -289,7 +297,7 @@ void Agent::WatchNetlink() {
 }
 
 void Agent::WatchSteeringEvents() {
-  if (!steering_events_.is_open()) steering_events_.assign(steering_->event_fd());
+  if (!steering_events_.is_open()) steering_events_.assign(dup(steering_->event_fd()));
   steering_events_.async_wait(asio::posix::stream_descriptor::wait_read, [this](const asio::error_code& error) {
     if (error) return;
     steering_->Poll([this](const steering::Event& event) { OnSteeringEvent(event); });

@@ -48,8 +48,8 @@ class Agent {
   absl::Status Start();
   void Stop();
 
-  // Runs on the control thread and waits; for the servers' threads.
-  void OnControlThread(const std::function<void()>& work);
+  // Runs on the control thread and waits, a second at most; for the servers' threads. False: it did not run in time.
+  bool OnControlThread(std::function<void()> work);
   // A call of the engine, with the timer set anew after it.
   void WithEngine(const std::function<void(ike::Engine&, absl::Time)>& work);
 
