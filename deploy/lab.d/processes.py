@@ -27,7 +27,8 @@ def build() -> None:
 
 
 def program(name: str) -> str:
-    path = pathlib.Path(os.environ.get("ESPALIER_BIN") or TREE / "build/release/bin", name)
+    folder = pathlib.Path(os.environ.get("ESPALIER_CALLER_DIR", "."), os.environ.get("ESPALIER_BIN") or TREE / "build/release/bin")
+    path = (folder / name).resolve()
     if not path.is_file():
         raise LabError(f"{path} is not there: build it with deploy/build, or set ESPALIER_BIN")
     return str(path)
