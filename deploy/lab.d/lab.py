@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import signal
 import sys
@@ -179,10 +180,15 @@ def add_node(lab: State, name: str | None) -> Node:
 
 def next_free_node(lab: State, name: str, families: tuple[int, ...]) -> Node:
     used = {a for n in lab.nodes for a in n.addresses + n.pod_cidrs} | set(lab.wire.controller + lab.wire.outside)
-    for index in range(1, 4096):
+    number = re.search(r"[1-9]\d{0,2}$", name)  # n7 gets 10.244.7.0/24 where that is free
+    for index in ([int(number.group())] if number else []) + list(range(1, 250)):
+        if not 1 <= index < 250:
+            continue
         node = generated_node(lab.name, index, families)
         if not used & set(node.addresses + node.pod_cidrs):
             break
+    else:
+        raise LabError("all of 10.244.0.0/16 is in use")
     node.name, node.netns = name, f"{lab.name}-{name}"
     node.port = name if len(name) <= 15 else f"port{index}"
     wire = plan_wire(lab.name, lab.nodes + [node])

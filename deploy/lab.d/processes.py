@@ -134,6 +134,7 @@ def start_agent(state: State, node: Node) -> Process:
         "--state-dir", str(folder / "state"),
         "--socket", str(state.socket(node.name)),
         "--metrics", agent_metrics(node),
+        "--trust-domain", TRUST_DOMAIN,
         "--datapath", state.options["datapath"],
         "--bpf-pin-dir", str(state.pin_dir(node.name)),
         "--device", "esp0",

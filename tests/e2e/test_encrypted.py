@@ -62,6 +62,13 @@ class Encrypted:
             command = netns.enter(self.lab().node("n1").netns) + ["ping", "-n", "-c", "1", "-W", "2", self.address("server-n1", family)]
             self.assertEqual(subprocess.run(command, capture_output=True).returncode, 0)
 
+    def test_nodes_reach_pods_of_other_nodes_and_pods_reach_nodes(self) -> None:
+        """The API server's webhooks, and whoever scrapes a node."""
+        for family in self.families():
+            command = netns.enter(self.lab().node("n1").netns) + ["ping", "-n", "-c", "2", "-W", "2", self.address("server-n2", family)]
+            self.assertEqual(subprocess.run(command, capture_output=True).returncode, 0, f"IPv{family} n1 > server-n2")
+            self.assertEqual(self.ping("client-n1", self.lab().node("n2").address(family)), 3, f"IPv{family} client-n1 > n2")
+
     def test_the_outside_is_reached_in_the_clear(self) -> None:
         """No policy speaks of the world."""
         if self.lab().options["network"] == "routed":
