@@ -105,7 +105,7 @@ def start_controller(state: State) -> Process:
         "--cert-lifetime", state.options["cert_lifetime"],
     ]
     for a in state.wire.controller:
-        command += ["--controller-address", a]
+        command += ["--controller-address", f"{url_host(a)}:{CONTROL_PORT}"]
     return start(state, "controller", command, controller_log(state))
 
 
