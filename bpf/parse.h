@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
  * From a frame to a flow. Reads go through bpf_skb_load_bytes: it copes with headers that lie in fragments of the skb.
+ *
+ * Functions that are not inlined are global, here and in verdict.h and account.h: the verifier then checks each once, for
+ * any arguments, instead of along every path that leads to it (loading takes a tenth of the time). So it wants their
+ * pointers checked for null.
  */
 #ifndef ESPALIER_BPF_PARSE_H_
 #define ESPALIER_BPF_PARSE_H_
@@ -66,7 +70,7 @@ struct ipv4_header { /* RFC 791, section 3.1 */
   __u8 destination[4];
 };
 
-static __noinline int parse_ipv4(struct __sk_buff *skb, __u32 at, struct packet *p) {
+__noinline int parse_ipv4(struct __sk_buff *skb, __u32 at, struct packet *p) {
   struct ipv4_header h;
   __u32 length, header;
 
@@ -96,7 +100,7 @@ struct ipv6_header { /* RFC 8200, section 3 */
 
 #define MAX_EXTENSION_HEADERS 8
 
-static __noinline int parse_ipv6(struct __sk_buff *skb, __u32 at, struct packet *p) {
+__noinline int parse_ipv6(struct __sk_buff *skb, __u32 at, struct packet *p) {
   struct ipv6_header h;
   __u32 length, end;
   __u8 extension[4]; /* next header, length (or reserved), fragment offset and flags */
@@ -146,7 +150,7 @@ static __always_inline int is_vlan(__be16 type) {
 }
 
 /* An Ethernet header at `at`, with at most two VLAN tags. */
-static __noinline int parse_ethernet(struct __sk_buff *skb, __u32 at, struct packet *p) {
+__noinline int parse_ethernet(struct __sk_buff *skb, __u32 at, struct packet *p) {
   __be16 type;
   int i;
 
@@ -177,7 +181,7 @@ static __always_inline int is_vxlan_port(const struct espalier_settings *s, __u1
 }
 
 /* RFC 7348, section 5; with the P flag, its generic extension, which names the protocol. */
-static __noinline int parse_vxlan(struct __sk_buff *skb, __u32 at, struct packet *p) {
+__noinline int parse_vxlan(struct __sk_buff *skb, __u32 at, struct packet *p) {
   __u8 header[4];
 
   if (!p || bpf_skb_load_bytes(skb, at, header, sizeof(header))) return PARSED_MALFORMED;
@@ -190,7 +194,7 @@ static __noinline int parse_vxlan(struct __sk_buff *skb, __u32 at, struct packet
 }
 
 /* RFC 8926, section 3.4. */
-static __noinline int parse_geneve(struct __sk_buff *skb, __u32 at, struct packet *p) {
+__noinline int parse_geneve(struct __sk_buff *skb, __u32 at, struct packet *p) {
   struct {
     __u8 version_length;
     __u8 flags;
@@ -204,7 +208,7 @@ static __noinline int parse_geneve(struct __sk_buff *skb, __u32 at, struct packe
 }
 
 /* RFC 2784 and RFC 2890; a routing field (RFC 1701) hides where the payload starts. */
-static __noinline int parse_gre(struct __sk_buff *skb, __u32 at, struct packet *p) {
+__noinline int parse_gre(struct __sk_buff *skb, __u32 at, struct packet *p) {
   struct {
     __u8 flags;
     __u8 version;

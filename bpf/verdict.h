@@ -40,7 +40,7 @@ static __always_inline int who_is(__u32 set, __u8 family, const __u8 *address, s
  * What the rows say of (client, server, server's port), as specificity << 8 | verdict: of two, the more specific wins,
  * and among equals the stricter, which is just the greater number. `strictest`: of all ports.
  */
-static __noinline __u32 rows_say(__u32 set, __u32 client, __u32 server, __u32 protocol_port, __u32 strictest) {
+__noinline __u32 rows_say(__u32 set, __u32 client, __u32 server, __u32 protocol_port, __u32 strictest) {
   struct espalier_pair_key key = {.src = client, .dst = server};
   const struct espalier_pair *pair;
 
@@ -64,7 +64,7 @@ static __noinline __u32 rows_say(__u32 set, __u32 client, __u32 server, __u32 pr
 }
 
 /* 0: an address is in no row. */
-static __noinline int decide(__u32 set, const struct packet *p, struct decision *d) {
+__noinline int decide(__u32 set, const struct packet *p, struct decision *d) {
   __u32 forward, reverse, protocol, strictest;
 
   if (!p || !d) return 0;

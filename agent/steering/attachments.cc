@@ -21,9 +21,8 @@ constexpr uint32_t kFilterHandle = 0x45535001;  // ours among clsact filters
 constexpr uint32_t kFilterPriority = 1;         // before all others
 
 constexpr char kClassicPrefix[] = "clsact_";
-constexpr std::pair<Attachments::Place, const char*> kNames[] = {{Attachments::Place::kOut, "out_"},
-                                                                 {Attachments::Place::kIn, "in_"},
-                                                                 {Attachments::Place::kDatapath, "datapath_"}};
+constexpr std::pair<Attachments::Place, const char*> kNames[] = {
+    {Attachments::Place::kOut, "out_"}, {Attachments::Place::kIn, "in_"}, {Attachments::Place::kDatapath, "datapath_"}};
 
 bool IsEgress(Attachments::Place place) { return place == Attachments::Place::kOut; }
 
@@ -97,7 +96,8 @@ std::optional<Pin> ParseName(absl::string_view name) {
   pin.classic = absl::ConsumePrefix(&name, kClassicPrefix);
   for (const auto& [place, prefix] : kNames) {
     pin.place = place;
-    if (absl::ConsumePrefix(&name, prefix)) return absl::SimpleAtoi(name, &pin.index) ? std::optional(pin) : std::nullopt;
+    if (absl::ConsumePrefix(&name, prefix))
+      return absl::SimpleAtoi(name, &pin.index) ? std::optional(pin) : std::nullopt;
   }
   return std::nullopt;
 }
@@ -259,8 +259,8 @@ void Attachments::Remove(const Key& key) {
   attached_.erase(it);
 }
 
-absl::Status Attachments::Sync(const std::vector<Device>& devices, int datapath_ifindex, const std::vector<int>& release,
-                               const Loader& loader) {
+absl::Status Attachments::Sync(const std::vector<Device>& devices, int datapath_ifindex,
+                               const std::vector<int>& release, const Loader& loader) {
   absl::Status first;
   for (const Device& device : devices) {
     first.Update(Ensure({device.index, Place::kOut}, device.ethernet, loader));

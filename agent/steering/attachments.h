@@ -1,8 +1,9 @@
 // Our programs on devices: attached, first in line, and pinned, so that they stay when the agent dies.
 //
-// Under the directory, on a bpffs, each attachment is one file, "out_INDEX", "in_INDEX" or "datapath_INDEX": the tcx link
-// itself. Kernels without tcx (before 6.6) get clsact filters; these stay by themselves, and the file, "clsact_..." then,
-// is the program. A change of program or place is make before break: the new one runs before the old one goes.
+// Under the directory, on a bpffs, each attachment is one file, "out_INDEX", "in_INDEX" or "datapath_INDEX": the tcx
+// link itself. Kernels without tcx (before 6.6) get clsact filters; these stay by themselves, and the file,
+// "clsact_..." then, is the program. A change of program or place is make before break: the new one runs before the old
+// one goes.
 //
 // Not thread-safe. Works on the network namespace of the calling thread.
 #ifndef ESPALIER_AGENT_STEERING_ATTACHMENTS_H_
@@ -52,7 +53,7 @@ class Attachments {
  private:
   using Key = std::pair<int, Place>;
   struct Attached {
-    int fd = -1;           // tcx: the link, owned
+    int fd = -1;  // tcx: the link, owned
     bool classic = false;
     bool ethernet = true;
     bool current = false;  // runs a program of ours, not of a predecessor

@@ -9,8 +9,9 @@
 namespace espalier::steering {
 namespace {
 
-constexpr std::array<absl::string_view, 12> kTunnelKinds = {"vxlan",  "geneve",    "ipip",   "sit",    "ip6tnl", "gre",
-                                                            "gretap", "ip6gre",    "ip6gretap", "erspan", "bareudp", "wireguard"};
+constexpr std::array<absl::string_view, 12> kTunnelKinds = {"vxlan",     "geneve", "ipip",    "sit",
+                                                            "ip6tnl",    "gre",    "gretap",  "ip6gre",
+                                                            "ip6gretap", "erspan", "bareudp", "wireguard"};
 
 bool IsTunnel(const Link& link) {
   return std::find(kTunnelKinds.begin(), kTunnelKinds.end(), link.kind) != kTunnelKinds.end();

@@ -30,7 +30,7 @@ struct Attributes {
 
   int Index(int type) const {
     return at[type] != nullptr && mnl_attr_get_payload_len(at[type]) == 4 ? static_cast<int>(mnl_attr_get_u32(at[type]))
-                                                                        : 0;
+                                                                          : 0;
   }
   std::string Text(int type) const {
     if (at[type] == nullptr) return "";

@@ -17,8 +17,8 @@ namespace espalier::steering {
 struct Link {
   int index = 0;
   std::string name;
-  std::string kind;         // "vxlan", "veth", ...; empty: a device of hardware
-  bool ethernet = false;    // has a link header
+  std::string kind;       // "vxlan", "veth", ...; empty: a device of hardware
+  bool ethernet = false;  // has a link header
   bool up = false;
   bool loopback = false;
 };

@@ -38,8 +38,8 @@ absl::StatusOr<std::unique_ptr<Loader>> Loader::Load(const std::string& map_dir)
     std::string what = absl::StrCat("bpf: load programs, maps in ", map_dir.empty() ? "memory" : map_dir);
     // EINVAL from a map that is there already: libbpf found another type or size.
     if (error == -EINVAL && !map_dir.empty()) {
-      return absl::FailedPreconditionError(absl::StrCat(what, ": refused, or pinned maps have another layout than ",
-                                                        ESPALIER_LAYOUT, " (see the log)"));
+      return absl::FailedPreconditionError(
+          absl::StrCat(what, ": refused, or pinned maps have another layout than ", ESPALIER_LAYOUT, " (see the log)"));
     }
     return absl::ErrnoToStatus(-error, what);
   }

@@ -30,9 +30,9 @@ inline Bytes Ports(uint16_t source, uint16_t destination, const Bytes& more = {}
 
 struct IpFields {
   uint8_t protocol = 6;
-  uint16_t fragment = 0;        // IPv4: flags and offset, as on the wire
-  Bytes options = {};           // IPv4: a multiple of 4 octets
-  int total_length = -1;        // IPv4: if it is to lie
+  uint16_t fragment = 0;  // IPv4: flags and offset, as on the wire
+  Bytes options = {};     // IPv4: a multiple of 4 octets
+  int total_length = -1;  // IPv4: if it is to lie
 };
 
 // An IPv4 or IPv6 packet, as the addresses say. In IPv6 `protocol` is the first next header.

@@ -51,10 +51,8 @@ class ProgramHarness {
     auto loader = Loader::Load("");
     if (!loader.ok()) return loader.status();
     std::unique_ptr<ProgramHarness> h(new ProgramHarness(*std::move(loader)));
-    espalier_settings settings = {.datapath_ifindex = kDatapathIfindex,
-                                  .vxlan_ports = {4789, 8472, 0, 0},
-                                  .geneve_port = 6081,
-                                  .reserved = 0};
+    espalier_settings settings = {
+        .datapath_ifindex = kDatapathIfindex, .vxlan_ports = {4789, 8472, 0, 0}, .geneve_port = 6081, .reserved = 0};
     absl::Status status =
         BpfMap<uint32_t, espalier_settings>(h->loader_->map("settings"), "settings").Update(0, settings);
     if (!status.ok()) return status;
@@ -62,8 +60,8 @@ class ProgramHarness {
   }
 
   struct Result {
-    int verdict = -2;           // TCX_NEXT, TCX_DROP, TCX_REDIRECT
-    std::string counter;        // the one that went up; "" none, "several" more than one
+    int verdict = -2;     // TCX_NEXT, TCX_DROP, TCX_REDIRECT
+    std::string counter;  // the one that went up; "" none, "several" more than one
   };
 
   // What a program says of a packet, and what it counted.

@@ -1,8 +1,8 @@
 // The BPF programs as tables: a packet, what is done with it, what is counted.
 //
 // The mesh: this is node 1 (10.0.0.1, fd00::1; pods 10.244.1.0/24, fd01:1::/64), node 2 is 10.0.0.2 (10.244.2.0/24,
-// fd01:2::/64). Pods of identity `app` require encryption among themselves, `db` likewise but prefers it on port 9000 and denies port
-// 23; `web` has no policy.
+// fd01:2::/64). Pods of identity `app` require encryption among themselves, `db` likewise but prefers it on port 9000
+// and denies port 23; `web` has no policy.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -262,8 +262,8 @@ TEST_F(ProgramTest, LeavingNode) {
       {"VXLAN with what may", kOut, InVxlan("10.0.0.1", "10.0.0.2", 8472, plain), TCX_NEXT, "exempt_encap"},
       {"VXLAN with ARP", kOut, InVxlan("10.0.0.1", "10.0.0.2", 8472, Ethernet(0x0806, Bytes(28))), TCX_NEXT,
        "exempt_encap"},
-      {"VXLAN of another node's pod", kOut,
-       InVxlan("10.0.0.1", "10.0.0.2", 8472, Tcp("10.244.2.5", "10.244.2.6")), TCX_DROP, "drop_spoofed"},
+      {"VXLAN of another node's pod", kOut, InVxlan("10.0.0.1", "10.0.0.2", 8472, Tcp("10.244.2.5", "10.244.2.6")),
+       TCX_DROP, "drop_spoofed"},
       {"VXLAN cut short", kOut, cut, TCX_DROP, "drop_malformed"},
       {"another port", kOut, InVxlan("10.0.0.1", "10.0.0.2", 9999, inner), TCX_NEXT, "exempt_host"},
       {"Geneve", kOut, Of("10.0.0.1", "10.0.0.2", kUdp, Ports(1, 6081, Geneve(inner, Bytes(8)))), TCX_DROP,
@@ -343,8 +343,8 @@ TEST_F(ProgramTest, FromTheDatapath) {
       {"as a pod of ours", Hook::kFromDatapath, packet("10.244.1.6", "10.244.1.5"), TCX_DROP, "drop_datapath"},
       {"as this node", Hook::kFromDatapath, packet("10.0.0.1", "10.244.1.5"), TCX_DROP, "drop_datapath"},
       {"as the world", Hook::kFromDatapath, packet("8.8.8.8", "10.244.1.5"), TCX_DROP, "drop_datapath"},
-      {"this node's ICMP too big", Hook::kFromDatapath, packet("10.0.0.1", "10.244.1.5", kIcmp, {3, 4, 0, 0, 0, 0, 0, 0}),
-       TCX_NEXT, "decrypted"},
+      {"this node's ICMP too big", Hook::kFromDatapath,
+       packet("10.0.0.1", "10.244.1.5", kIcmp, {3, 4, 0, 0, 0, 0, 0, 0}), TCX_NEXT, "decrypted"},
       {"this node's ICMPv6 too big", Hook::kFromDatapath,
        packet("fd00::1", "fd01:1::5", kIcmp6, {2, 0, 0, 0, 0, 0, 0, 0}), TCX_NEXT, "decrypted"},
       {"ping as this node", Hook::kFromDatapath, packet("10.0.0.1", "10.244.1.5", kIcmp, {8, 0, 0, 0, 0, 0, 0, 0}),
@@ -553,7 +553,8 @@ TEST_F(ProgramTest, RandomRowsAndPacketsAsTheModelSays) {
     const uint32_t identities[] = {300, 301, 302, 303, policy::kUnknown, policy::kWorld};
     std::set<std::tuple<uint32_t, uint32_t, int, int, int>> seen;
     for (int i = pick(60); i > 0; --i) {
-      PolicyRow row = {.src = identities[pick(6)], .dst = identities[pick(6)], .verdict = static_cast<Verdict>(pick(5))};
+      PolicyRow row = {
+          .src = identities[pick(6)], .dst = identities[pick(6)], .verdict = static_cast<Verdict>(pick(5))};
       if (row.src == policy::kWorld && row.dst == policy::kWorld) continue;
       if (pick(3) > 0) {
         row.any_protocol = false;

@@ -1,6 +1,7 @@
 // Order of things, all on the control thread:
 //   1 Create: the maps under pin_dir (a predecessor's, if their layout is ours) and our programs on them
-//   2 ... and its attachments: they get our programs at once, unless our maps are new and a predecessor's policy is still
+//   2 ... and its attachments: they get our programs at once, unless our maps are new and a predecessor's policy is
+//   still
 //     in force with its own; then at the first Program()
 //   3 Program: maps first (tables.h), then devices, of which the snapshot may have taught more
 //   4 Reconcile: at every change that netlink tells of
@@ -58,7 +59,8 @@ std::string MapsDirectory(const std::string& pin_dir) { return absl::StrCat(pin_
 absl::Status MakeDirectories(const std::string& path) {
   for (size_t at = path.find('/', 1);; at = path.find('/', at + 1)) {
     const std::string part = path.substr(0, at);
-    if (mkdir(part.c_str(), 0700) != 0 && errno != EEXIST) return absl::ErrnoToStatus(errno, absl::StrCat("mkdir ", part));
+    if (mkdir(part.c_str(), 0700) != 0 && errno != EEXIST)
+      return absl::ErrnoToStatus(errno, absl::StrCat("mkdir ", part));
     if (at == std::string::npos) return absl::OkStatus();
   }
 }

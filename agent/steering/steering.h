@@ -17,15 +17,15 @@
 namespace espalier::steering {
 
 struct Options {
-  std::string pin_dir;                 // on a bpffs, of this node alone
-  std::string datapath_device;         // where "encrypt" redirects to
+  std::string pin_dir;          // on a bpffs, of this node alone
+  std::string datapath_device;  // where "encrypt" redirects to
   int datapath_ifindex = 0;
-  std::vector<std::string> devices;    // empty: found (see devices.h) and followed
+  std::vector<std::string> devices;  // empty: found (see devices.h) and followed
 };
 
 // Something refused, for the log; rate-limited in the kernel, at most one a second for each (reason, pair).
 struct Event {
-  std::string reason;   // of bpf/espalier_shared.h's list
+  std::string reason;  // of bpf/espalier_shared.h's list
   std::string device;
   bool egress = false;
   policy::Flow flow;
@@ -54,7 +54,9 @@ class Steering {
   virtual std::vector<std::string> devices() const = 0;
   virtual std::vector<std::string> alarms() const = 0;
   // Packets and bytes by counter name ("encrypted", "passed", "exempt_ike", "drop_guard", ...), summed over CPUs.
-  struct Count { uint64_t packets = 0, bytes = 0; };
+  struct Count {
+    uint64_t packets = 0, bytes = 0;
+  };
   virtual std::map<std::string, Count> Counters() = 0;
 
   // Detaches and unpins everything under pin_dir (break-glass, and `lab down`).

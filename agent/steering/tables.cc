@@ -20,7 +20,8 @@ namespace {
 using policy::PolicyRow;
 using policy::Verdict;
 
-static_assert(static_cast<int>(Verdict::kPass) == ESPALIER_PASS && static_cast<int>(Verdict::kPrefer) == ESPALIER_PREFER);
+static_assert(static_cast<int>(Verdict::kPass) == ESPALIER_PASS &&
+              static_cast<int>(Verdict::kPrefer) == ESPALIER_PREFER);
 static_assert(static_cast<int>(Verdict::kSend) == ESPALIER_SEND && static_cast<int>(Verdict::kDeny) == ESPALIER_DENY);
 static_assert(static_cast<int>(Verdict::kRequire) == ESPALIER_REQUIRE);
 
@@ -70,7 +71,8 @@ absl::Status Write(BpfMap<Key, Value> map, const Table<Key, Value>& old, const T
 // Returns when no program that started before still runs, so that none reads a set that is not in force any more. This
 // membarrier is a synchronize_rcu(); where the kernel has none a program's time is waited many times over.
 void WaitForRunningPrograms() {
-  if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) != 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) != 0)
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
 }
 
 }  // namespace
