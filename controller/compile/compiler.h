@@ -1,9 +1,11 @@
 // From objects to what each node is told: identities, addresses, node ids, and policies with their selectors resolved.
 //
-// A node's view has two halves. The common half is the same for every node and shared between them: nodes, addresses of
-// all pods (an address that a node doesn't know is dropped, so it has to know all), exemptions, the profile. The own
-// half is what concerns this node: the mesh resource with its own id, the policies that have one of its pods on either
-// side, and the identities that these and its pods mention. Policy and identity resources are shared too.
+// A node's view has three parts, of which the first two are shared between nodes:
+//  common    the same for every node: nodes, addresses of all pods (an address that a node doesn't know is dropped, so
+//            it has to know all), exemptions, the profile;
+//  policies  the policies that have one of its pods on either side, and the identities that they mention. Nodes that
+//            the same policies concern have the same;
+//  own       the mesh resource with its own id, and the identities of its pods.
 #ifndef ESPALIER_CONTROLLER_COMPILE_COMPILER_H_
 #define ESPALIER_CONTROLLER_COMPILE_COMPILER_H_
 
@@ -15,6 +17,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "controller/compile/stages.h"
 #include "controller/source/objects.h"
@@ -54,12 +57,15 @@ struct CompileInput {
   uint64_t stages_revision = 0;              // Stages::revision()
 };
 
-// One node's view. Immutable, cheap to copy; equal halves of two compiles are the same pointers.
+// One node's view. Immutable, cheap to copy; parts that are equal in two compiles are the same pointers. A key may be in
+// `policies` and in `own`, then with the same resource. Null parts are empty.
 struct NodeView {
   std::shared_ptr<const ResourceMap> common;
+  std::shared_ptr<const ResourceMap> policies;
   std::shared_ptr<const ResourceMap> own;
 
-  size_t size() const { return common->size() + own->size(); }
+  // Null: no such key.
+  ResourcePtr Find(const std::string& key) const;
   // Everything in one map, copied: for tests and tools.
   std::map<std::string, v1::Resource> Resources() const;
 };

@@ -115,6 +115,7 @@ class Stages {
   // revision() changed and *before* the views of that revision go out: a controller that comes back without it would
   // take every policy back to STAGE_SEND for a moment. Load: before the first SetDesired; what it holds is at
   // STAGE_ENFORCE at once, and SetDesired goes on from there. InvalidArgument names the line; then nothing is loaded.
+  // After Load no step ends within the first `grace`: agents have to come back first.
   std::string Save() const;
   absl::Status Load(absl::string_view text, absl::Time now);
 
@@ -135,11 +136,13 @@ class Stages {
     uint64_t acked = 0;
   };
 
-  void Steer(Entry& entry, absl::Time now);
-  bool StepIsOver(Entry& entry, absl::Time now) const;
-  bool Advance(Entry& entry, absl::Time now);
+  static void Begin(Entry* entry, Step step, DefinitionPtr incoming);
+  static bool Steer(Entry* entry);
+  static bool Advance(Entry* entry);
+  bool StepIsOver(Entry* entry, absl::Time now) const;
   void Settle(absl::Time now);
   void Render(absl::Time now);
+  void Publish(absl::Time now);
 
   const StagesOptions options_;
   std::map<std::string, Entry> entries_;
@@ -147,6 +150,7 @@ class Stages {
   std::vector<ActivePolicy> current_;
   std::map<std::string, PolicyProgress> progress_;
   uint64_t revision_ = 1;
+  absl::Time hold_until_ = absl::InfinitePast();
 };
 
 }  // namespace espalier::compile

@@ -14,7 +14,7 @@
 namespace espalier::compile {
 
 struct ViewDelta {
-  std::vector<ResourcePtr> changed;  // new or different, by key
+  std::vector<std::pair<std::string, ResourcePtr>> changed;  // new or different, with their keys, sorted
   std::vector<std::string> removed;  // keys, sorted
 
   bool empty() const { return changed.empty() && removed.empty(); }
@@ -23,23 +23,24 @@ struct ViewDelta {
 // Resources that differ in content; equal pointers are not looked into.
 ViewDelta Diff(const ResourceMap& from, const ResourceMap& to);
 
-// Diffs of views. Most nodes go from the same common half to the same other: such a diff is made once and kept (the
-// last 16). Thread-safe.
+// Diffs of views. Most nodes go from the same shared parts to the same others: such a diff is made once and kept (the
+// last 32). Thread-safe.
 class ViewDiffer {
  public:
-  // `from` may have null halves: everything is new then.
+  // Null parts are empty: from an empty view everything is new.
   ViewDelta Diff(const NodeView& from, const NodeView& to);
 
  private:
+  using Part = std::shared_ptr<const ResourceMap>;
   struct Known {
-    std::shared_ptr<const ResourceMap> from, to;  // held, so that their addresses stay theirs
+    Part from, to;  // held, so that their addresses stay theirs
     std::shared_ptr<const ViewDelta> delta;
   };
-  std::shared_ptr<const ViewDelta> Common(const std::shared_ptr<const ResourceMap>& from,
-                                          const std::shared_ptr<const ResourceMap>& to);
+  std::shared_ptr<const ViewDelta> Between(const Part& from, const Part& to);
 
   absl::Mutex mutex_;
   std::vector<Known> known_ ABSL_GUARDED_BY(mutex_);
+  size_t next_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace espalier::compile

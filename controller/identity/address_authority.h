@@ -15,7 +15,7 @@
 #define ESPALIER_CONTROLLER_IDENTITY_ADDRESS_AUTHORITY_H_
 
 #include <map>
-#include <string>
+#include <memory>
 #include <vector>
 
 #include "common/ip.h"

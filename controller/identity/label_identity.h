@@ -6,7 +6,7 @@
 // Why replicas and restarts agree: the number is a function of the *set* of descriptions that exist, of nothing else.
 // Two descriptions may fold to one number (likely beyond some 5,000 of them). So descriptions are taken in the order of
 // their full hash, and each takes the first free of its candidates 0, 1, 2, ... (candidate n is the hash of the
-// description with n appended). Neither order of arrival nor history plays a part. A description that comes later may
+// description's hash with n appended). Neither order of arrival nor history plays a part. A description that comes later may
 // thereby move another to its next candidate; that is harmless, since no number crosses the wire between nodes and a
 // node's view changes as a whole.
 #ifndef ESPALIER_CONTROLLER_IDENTITY_LABEL_IDENTITY_H_
@@ -17,9 +17,8 @@
 #include <map>
 #include <set>
 #include <string>
-#include <vector>
 
-#include "absl/strings/string_view.h"
+#include "controller/identity/stable_hash.h"
 #include "controller/source/objects.h"
 
 namespace espalier::identity {
@@ -27,7 +26,8 @@ namespace espalier::identity {
 inline constexpr uint32_t kFirstIdentity = 256;
 inline constexpr uint32_t kEndIdentity = 1u << 24;
 
-// What pods of one identity have in common. `labels` are without those of IsIgnoredLabel.
+// What pods of one identity have in common. `labels` are without the per-pod ones of
+// source/labels.h.
 struct Description {
   std::string ns;
   source::Labels namespace_labels;
@@ -39,13 +39,6 @@ struct Description {
   friend auto operator<=>(const Description&, const Description&) = default;
 };
 
-// Labels that differ from pod to pod or from rollout to rollout, and so would make an identity each:
-// pod-template-hash, controller-revision-hash, pod-template-generation, statefulset.kubernetes.io/pod-name,
-// apps.kubernetes.io/pod-index, batch.kubernetes.io/job-completion-index, batch.kubernetes.io/controller-uid,
-// controller-uid, batch.kubernetes.io/job-name, job-name. Policies that select by them are refused (source/validate.h).
-bool IsIgnoredLabel(absl::string_view key);
-const std::vector<absl::string_view>& IgnoredLabels();
-
 // The pod's description. `ns` may be null: a namespace without an object has only the label that Kubernetes always
 // adds (kubernetes.io/metadata.name).
 Description Describe(const source::Pod& pod, const source::Namespace* ns);
@@ -53,9 +46,8 @@ Description Describe(const source::Pod& pod, const source::Namespace* ns);
 // Numbers for all descriptions, as above. Any order of `descriptions`, and repetitions, give the same result.
 std::map<Description, uint32_t> AssignIdentities(const std::set<Description>& descriptions);
 
-// With the folding given: for tests of collisions. `fold` maps (canonical text, candidate) to a number; it must not
-// run out of free numbers.
-using Fold = uint32_t (*)(absl::string_view canonical, uint32_t candidate);
+// With the folding given, for tests of collisions: it maps (hash of the canonical text, candidate) to a number.
+using Fold = uint32_t (*)(const StableHash& hash, uint32_t candidate);
 std::map<Description, uint32_t> AssignIdentities(const std::set<Description>& descriptions, Fold fold);
 
 }  // namespace espalier::identity

@@ -26,7 +26,7 @@ struct Problem {
   std::string remedy;    // what to do, one sentence without a full stop
   std::string in_force;  // what holds meanwhile ("the version before (generation 3) stays in force")
 
-  // "a.yaml:12 (document 2): EncryptionPolicy/shop/web: spec.action: "Encrypt": ... Remedy: ..." in one line.
+  // a.yaml:12 (document 2): EncryptionPolicy/shop/web: spec.action: "Encrypt": MESSAGE; REMEDY [IN FORCE]
   std::string ToString() const;
 
   friend auto operator<=>(const Problem&, const Problem&) = default;
