@@ -174,8 +174,7 @@ class Capture:
         while size != (size := os.path.getsize(self.path)):
             time.sleep(0.15)
         self.process.send_signal(signal.SIGINT)
-        said = self.process.stderr.read()
-        self.process.wait()
+        _, said = self.process.communicate()
         lost = re.search(r"(\d+) packets? dropped by kernel", said)
         self.counts.lost = int(lost.group(1)) if lost else 0
         self.read()

@@ -114,8 +114,10 @@ class LabTest(unittest.TestCase):
     @classmethod
     def serve(cls, pod: str, port: int = PORT) -> None:
         command = netns.enter(cls.lab().pod(pod).netns)
-        subprocess.Popen(command + [sys.executable, TRAFFIC, "serve", str(port), pod], stdin=subprocess.DEVNULL,
-                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        server = subprocess.Popen(command + [sys.executable, TRAFFIC, "serve", str(port), pod], stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        cls.addClassCleanup(server.wait)
+        cls.addClassCleanup(server.kill)
         listening = command + ["ss", "-Hln", f"sport = :{port}"]
         wait_until(lambda: "udp" in (out := netns.run(listening)) and "tcp" in out, 10, f"{pod} listens on {port}")
 
