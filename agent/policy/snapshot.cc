@@ -36,7 +36,8 @@ struct Fact {
 
 absl::Status InResource(absl::string_view kind, absl::string_view name, absl::string_view field,
                         const absl::Status& status) {
-  return absl::InvalidArgumentError(absl::StrCat(kind, "/", name, ": ", field, ": ", status.message()));
+  const absl::string_view slash = name.empty() ? "" : "/";
+  return absl::InvalidArgumentError(absl::StrCat(kind, slash, name, ": ", field, ": ", status.message()));
 }
 
 IpPrefix Whole(const IpAddress& a) { return IpPrefix(a, a.bits()); }
@@ -50,12 +51,12 @@ absl::StatusOr<std::vector<Fact>> ListFacts(const View& view, const Evaluator& e
   }
   for (const std::string& text : view.mesh.mesh_cidrs()) {
     auto prefix = IpPrefix::Parse(text);
-    if (!prefix.ok()) return InResource("mesh", "mesh", "mesh_cidrs", prefix.status());
+    if (!prefix.ok()) return InResource("mesh", "", "mesh_cidrs", prefix.status());
     facts.push_back({*prefix, kMeshCidr, {kUnknown, 0, false}});
   }
   for (const std::string& text : view.mesh.controller_addresses()) {
-    auto address = IpAddress::Parse(text);
-    if (!address.ok()) return InResource("mesh", "mesh", "controller_addresses", address.status());
+    auto address = ControllerAddress(text);
+    if (!address.ok()) return InResource("mesh", "", "controller_addresses", address.status());
     facts.push_back({Whole(*address), kControllerAddress, {kController, 0, false}});
   }
   for (const auto& [id, node] : view.nodes) {

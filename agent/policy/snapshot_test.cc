@@ -42,7 +42,10 @@ View Cluster() {
 }
 
 TEST(SnapshotTest, WhoIs) {
-  const auto s = MustBuild(Cluster());
+  View view = Cluster();
+  view.mesh.add_controller_addresses("198.51.100.2:7443");
+  view.mesh.add_controller_addresses("[2001:db8::7]:7443");
+  const auto s = MustBuild(view);
   const struct {
     const char* address;
     uint32_t identity, node;
@@ -59,6 +62,8 @@ TEST(SnapshotTest, WhoIs) {
       {"192.0.2.1", kHost, 1, false},
       {"192.0.2.3", kRemoteNode, 3, false},
       {"198.51.100.1", kController, 0, false},
+      {"198.51.100.2", kController, 0, false},
+      {"2001:db8::7", kController, 0, false},
       {"8.8.8.8", kWorld, 0, false},
       {"255.255.255.255", kWorld, 0, false},
       {"0.0.0.0", kWorld, 0, false},

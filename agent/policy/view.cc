@@ -24,10 +24,10 @@ absl::Status CheckPrefixes(absl::string_view key, absl::string_view field, const
   return absl::OkStatus();
 }
 
-template <typename List>
-absl::Status CheckAddresses(absl::string_view key, absl::string_view field, const List& texts) {
+template <typename List, typename Parse>
+absl::Status CheckAddresses(absl::string_view key, absl::string_view field, const List& texts, Parse&& parse) {
   for (int i = 0; i < texts.size(); ++i) {
-    auto address = IpAddress::Parse(texts[i]);
+    auto address = parse(texts[i]);
     if (!address.ok()) return Bad(key, absl::StrCat(field, "[", i, "]"), address.status().message());
   }
   return absl::OkStatus();
@@ -72,7 +72,7 @@ absl::Status CheckPolicy(absl::string_view key, const v1::Policy& policy) {
 absl::Status CheckNode(absl::string_view key, const v1::Node& node) {
   if (node.id() == 0) return Bad(key, "id", "0 is nobody's");
   if (node.name().empty()) return Bad(key, "name", "is empty");
-  if (auto s = CheckAddresses(key, "addresses", node.addresses()); !s.ok()) return s;
+  if (auto s = CheckAddresses(key, "addresses", node.addresses(), IpAddress::Parse); !s.ok()) return s;
   return CheckPrefixes(key, "pod_cidrs", node.pod_cidrs());
 }
 
@@ -85,7 +85,7 @@ absl::Status CheckExemption(absl::string_view key, const v1::Exemption& e) {
 
 absl::Status CheckMesh(absl::string_view key, const v1::Mesh& mesh) {
   if (auto s = CheckPrefixes(key, "mesh_cidrs", mesh.mesh_cidrs()); !s.ok()) return s;
-  return CheckAddresses(key, "controller_addresses", mesh.controller_addresses());
+  return CheckAddresses(key, "controller_addresses", mesh.controller_addresses(), ControllerAddress);
 }
 
 // Puts one resource into the view, or says what is wrong with it.
@@ -180,6 +180,15 @@ std::string ResourceKey(const v1::Resource& r) {
       return "";
   }
   return "";
+}
+
+absl::StatusOr<IpAddress> ControllerAddress(absl::string_view text) {
+  auto address = IpAddress::Parse(text);
+  const size_t colon = text.rfind(':');
+  if (address.ok() || colon == absl::string_view::npos) return address;
+  absl::string_view host = text.substr(0, colon);
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  return IpAddress::Parse(host);
 }
 
 absl::StatusOr<View> View::Apply(const v1::WatchResponse& delta) const {

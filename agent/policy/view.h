@@ -7,6 +7,8 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "common/ip.h"
 #include "espalier/v1/control.pb.h"
 #include "espalier/v1/view.pb.h"
 
@@ -14,6 +16,9 @@ namespace espalier::policy {
 
 // The key of a resource, as view.proto says ("node/7", "address/10.244.1.2"). Empty for an empty resource.
 std::string ResourceKey(const v1::Resource& resource);
+
+// The address of one of Mesh.controller_addresses: "192.0.2.1:7443", "[2001:db8::1]:7443", or an address alone.
+absl::StatusOr<IpAddress> ControllerAddress(absl::string_view text);
 
 // A value. Maps are keyed by what follows the key's slash.
 struct View {
