@@ -73,6 +73,22 @@ __u32 IdOfProgram(int fd) {
   return bpf_prog_get_info_by_fd(fd, &info, &size) == 0 ? info.id : 0;
 }
 
+// Ids of the programs at a place of this namespace's device, first to last.
+std::vector<__u32> ProgramsAt(int index, Attachments::Place place) {
+  std::vector<__u32> ids(64);
+  LIBBPF_OPTS(bpf_prog_query_opts, query, .prog_ids = ids.data(), .prog_cnt = static_cast<__u32>(ids.size()));
+  if (bpf_prog_query_opts(index, TcxPoint(place), &query) != 0) return {};
+  ids.resize(query.prog_cnt);
+  return ids;
+}
+
+// The link is attached to that device, and that is one of this namespace: another's may have the same index.
+bool IsAlive(int fd, int index, Attachments::Place place) {
+  if (DeviceOfLink(fd).value_or(0) != index) return false;
+  const std::vector<__u32> ids = ProgramsAt(index, place);
+  return std::find(ids.begin(), ids.end(), ProgramOfLink(fd).value_or(0)) != ids.end();
+}
+
 // File names of a directory.
 std::vector<std::string> List(const std::string& directory) {
   std::vector<std::string> names;
@@ -158,7 +174,7 @@ void Attachments::Adopt() {
     const Key key = {pin->index, pin->place};
     Attached attached = {.fd = fd, .classic = pin->classic};
     const bool alive = pin->classic ? ClassicProgram(pin->index, pin->place) == IdOfProgram(fd)
-                                    : DeviceOfLink(fd).value_or(0) == pin->index;
+                                    : IsAlive(fd, pin->index, pin->place);
     if (pin->classic || !alive) {
       close(fd);
       attached.fd = -1;
@@ -190,10 +206,15 @@ absl::Status Attachments::AttachTcx(const Key& key, int program, Attached* out) 
 
 absl::Status Attachments::AttachClassic(const Key& key, int program) {
   ClassicHook c = ClassicOf(key.first, key.second);
-  bpf_tc_hook qdisc = c.hook;
-  qdisc.attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS);
-  if (int error = bpf_tc_hook_create(&qdisc); error != 0 && error != -EEXIST) {
-    return Error(-error, "add clsact to", key.first, key.second);
+  const bool has_clsact = std::any_of(attached_.begin(), attached_.end(), [&key](const auto& other) {
+    return other.first.first == key.first && other.second.classic;
+  });
+  if (!has_clsact) {
+    bpf_tc_hook qdisc = c.hook;
+    qdisc.attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS);
+    if (int error = bpf_tc_hook_create(&qdisc); error != 0 && error != -EEXIST) {
+      return Error(-error, "add clsact to", key.first, key.second);
+    }
   }
   c.filter.prog_fd = program;
   c.filter.flags = BPF_TC_F_REPLACE;
@@ -218,7 +239,7 @@ absl::Status Attachments::Ensure(const Key& key, bool ethernet, const Loader& lo
       attached.current = true;
       return absl::OkStatus();
     }
-    if (DeviceOfLink(attached.fd).value_or(0) == key.first) {
+    if (IsAlive(attached.fd, key.first, key.second)) {
       // A copy that PutFirst() loaded is as good: its maps are the same.
       if (attached.current) return absl::OkStatus();
       LIBBPF_OPTS(bpf_link_update_opts, options);
@@ -271,7 +292,7 @@ absl::Status Attachments::Sync(const std::vector<Device>& devices, int datapath_
   std::vector<Key> gone;
   for (auto& [key, attached] : attached_) {
     const bool alive = attached.classic ? ClassicProgram(key.first, key.second) != 0
-                                        : DeviceOfLink(attached.fd).value_or(0) == key.first;
+                                        : IsAlive(attached.fd, key.first, key.second);
     const bool released = std::find(release.begin(), release.end(), key.first) != release.end() ||
                           (key.second == Place::kDatapath && key.first != datapath_ifindex);
     if (!alive || released) gone.push_back(key);
@@ -282,10 +303,8 @@ absl::Status Attachments::Sync(const std::vector<Device>& devices, int datapath_
 
 bool Attachments::IsFirst(const Key& key, const Attached& attached) const {
   if (attached.classic) return ClassicProgram(key.first, key.second) != 0;
-  __u32 ids[64] = {};
-  LIBBPF_OPTS(bpf_prog_query_opts, query, .prog_ids = ids, .prog_cnt = 64);
-  if (bpf_prog_query_opts(key.first, TcxPoint(key.second), &query) != 0) return false;
-  return query.prog_cnt > 0 && ids[0] == ProgramOfLink(attached.fd).value_or(0);
+  const std::vector<__u32> ids = ProgramsAt(key.first, key.second);
+  return !ids.empty() && ids[0] == ProgramOfLink(attached.fd).value_or(0);
 }
 
 std::vector<std::string> Attachments::NotFirst() const {

@@ -58,12 +58,7 @@ class BpfMap {
   std::vector<Key> Keys() const {
     std::vector<Key> keys;
     Key key;
-    const Key* previous = nullptr;
-    while (bpf_map_get_next_key(fd_, previous, &key) == 0) {
-      keys.push_back(key);
-      previous = &keys.back();
-      if (keys.size() == keys.capacity()) keys.reserve(keys.size() * 2), previous = &keys.back();
-    }
+    while (bpf_map_get_next_key(fd_, keys.empty() ? nullptr : &keys.back(), &key) == 0) keys.push_back(key);
     return keys;
   }
 

@@ -169,7 +169,7 @@ absl::StatusOr<Inventory> TakeInventory() {
     if (status.ok()) status = Dump(socket.get(), RTM_GETADDR, sizeof(ifaddrmsg), "addresses", OnAddress, &inventory);
     if (status.ok()) status = Dump(socket.get(), RTM_GETROUTE, sizeof(rtmsg), "routes", OnRoute, &inventory);
     if (status.ok()) return inventory;
-    if (errno != EINTR) return status;
+    if (!absl::IsUnavailable(status)) return status;  // EINTR is that
   }
   return status;
 }

@@ -217,7 +217,6 @@ absl::Status SteeringImpl::Reconcile() {
   std::vector<Device> devices;
   if (options_.devices.empty()) {
     devices = ChooseDevices(*inventory, surroundings_, options_.datapath_ifindex);
-    if (devices.empty()) alarms.push_back("no device found by which traffic leaves the node");
   } else {
     devices = DevicesByName(*inventory, options_.devices);
     for (const std::string& name : options_.devices) {
@@ -239,6 +238,10 @@ absl::Status SteeringImpl::Reconcile() {
     } else {
       devices.push_back({.index = index, .name = link->name, .ethernet = link->ethernet});
     }
+  }
+
+  if (devices.empty() && options_.devices.empty() && !surroundings_.node_addresses.empty()) {
+    alarms.push_back("no device found by which traffic leaves the node");
   }
 
   absl::Status status;
