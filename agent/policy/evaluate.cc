@@ -215,25 +215,19 @@ Evaluator::Candidates Evaluator::Collect(const Signature& client, const Signatur
   return out;
 }
 
-// The winner among answers of a priority below `below`, and the verdict that it comes to.
-const Evaluator::Scored* Evaluator::Resolve(const std::vector<Scored>& scored, int64_t below, Verdict* verdict) {
+// Of the answers that count: none is certain above them. Null without answers.
+const Evaluator::Scored* Evaluator::Winner(const std::vector<Scored>& scored) {
   int64_t floor = std::numeric_limits<int64_t>::min();
   for (const Scored& s : scored) {
-    if (s.sure && s.priority < below) floor = std::max<int64_t>(floor, s.priority);
+    if (s.sure) floor = std::max<int64_t>(floor, s.priority);
   }
   const Scored* winner = nullptr;
   for (const Scored& s : scored) {
-    if (s.priority >= below || s.priority < floor) continue;
+    if (s.priority < floor) continue;
     if (winner == nullptr || s.answer.verdict > winner->answer.verdict ||
         (s.answer.verdict == winner->answer.verdict && s.priority > winner->priority)) {
       winner = &s;
     }
-  }
-  *verdict = winner == nullptr ? Verdict::kPass : winner->answer.verdict;
-  if (*verdict == Verdict::kSend) {
-    Verdict beneath;
-    Resolve(scored, std::min<int64_t>(winner->priority, below), &beneath);
-    if (beneath >= Verdict::kRequire) *verdict = Verdict::kRequire;
   }
   return winner;
 }
@@ -243,25 +237,20 @@ Evaluator::Asked Evaluator::Ask(const Candidates& candidates, int protocol, int 
   for (const CompiledExemption* x : candidates.exemptions) {
     if (Matches(x->ranges, protocol, port, &has_port)) return {{Verdict::kPass, x->origin}, has_port};
   }
-  std::vector<Scored> scored;
-  const Scored* pending_deny = nullptr;
-  std::vector<Scored> pending;
+  std::vector<Scored> scored, abstaining;
   const CompiledPolicy* answered = nullptr;
   for (const PairRule& r : candidates.rules) {
     if (r.policy == answered || !Matches(r.rule->ranges, protocol, port, &has_port)) continue;
     if (r.sure) answered = r.policy;
     Scored s{r.policy->priority, {VerdictOf(r.rule->action, r.policy->enforced), r.rule->origin}, has_port, r.sure};
     if (!r.sure && s.answer.verdict == Verdict::kDeny) s.answer.verdict = Verdict::kRequire;
-    const bool drops_nothing_yet = r.rule->action == v1::ACTION_DENY && !r.policy->enforced;
-    (drops_nothing_yet ? pending : scored).push_back(s);
+    const bool abstains = r.rule->action == v1::ACTION_DENY && !r.policy->enforced;
+    (abstains ? abstaining : scored).push_back(s);
   }
-  Verdict verdict;
-  if (const Scored* winner = Resolve(scored, std::numeric_limits<int64_t>::max(), &verdict); winner != nullptr) {
-    return {{verdict, winner->answer.origin}, winner->has_port};
-  }
-  pending_deny = Resolve(pending, std::numeric_limits<int64_t>::max(), &verdict);
-  if (pending_deny != nullptr) return {pending_deny->answer, pending_deny->has_port};
-  return {};
+  const Scored* winner = Winner(scored);
+  if (winner == nullptr) winner = Winner(abstaining);
+  if (winner == nullptr) return {};
+  return {winner->answer, winner->has_port};
 }
 
 PairAnswers Evaluator::Evaluate(const Signature& client, const Signature& server) const {

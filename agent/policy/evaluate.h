@@ -7,8 +7,9 @@
 //   first such rule that has the protocol and the server's port is its answer. Of all answers those of the highest
 //   priority count, and of these the strictest.
 //
-//   Stages never loosen: a Deny at stage Send gives way to every other answer (it drops nothing yet), and a Require at
-//   stage Send goes on refusing plaintext if the answers below it refused it.
+//   A Require at stage Send is the verdict kSend, between Prefer and Require in strictness. A Deny at stage Send
+//   abstains: it drops nothing yet and gives way to every other policy's answer. (How the controller orders stages so
+//   that nothing is loosened on the way is said in controller/compile/stages.h.)
 //
 //   An unknown address (inside the mesh CIDRs, of no pod that the view has) may be any pod's, also a subject's, because
 //   its own node knows it earlier than we do. It gets the strictest verdict that it could have; Deny counts as Require
@@ -129,7 +130,7 @@ class Evaluator {
   // protocol < 0: what holds for every protocol alike. port < 0: for every port.
   static bool Matches(const std::vector<Range>& ranges, int protocol, int port, bool* has_port);
   static Asked Ask(const Candidates& candidates, int protocol, int port);
-  static const Scored* Resolve(const std::vector<Scored>& scored, int64_t below, Verdict* verdict);
+  static const Scored* Winner(const std::vector<Scored>& scored);
 
   std::vector<CompiledPolicy> policies_;
   std::vector<CompiledRule> rules_;

