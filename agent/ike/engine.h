@@ -18,8 +18,12 @@ namespace espalier::ike {
 
 struct Config {
   PeerId self = 0;
+  // This agent process's, as the view tells it to the peers (Peer::boot_id); sent inside IKE_AUTH, so that a peer knows
+  // which SAs a change of it in the view makes dead. 0: not known.
+  uint64_t boot_id = 0;
   std::vector<EspSuite> esp = {EspSuite::kAesGcm256, EspSuite::kAesGcm128, EspSuite::kChaCha20Poly1305};
   std::vector<EspSuite> ike = {EspSuite::kAesGcm256, EspSuite::kAesGcm128, EspSuite::kChaCha20Poly1305};
+  std::vector<uint16_t> key_exchanges = {31, 19, 20};  // X25519, P-256, P-384: IANA numbers of transform type 4
   bool post_quantum = true;  // offer ML-KEM-768 as ADDKE1, and demand it where both nodes can (IKE-084)
   uint32_t replay_window = 4096;
   absl::Duration child_lifetime = absl::Hours(1);      // rekeyed before it, with jitter (IKE-069)
