@@ -18,7 +18,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "agent/control/controller_call.h"
-#include "agent/control/event_queue.h"
+#include "common/event_queue.h"
 #include "common/x509/atomic_file.h"
 #include "common/x509/chain.h"
 

@@ -10,11 +10,11 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "common/telemetry/cause_limiter.h"
 #include "common/x509/chain.h"
 #include "controller/ca/authority.h"
 #include "controller/distribute/distributor.h"
 #include "controller/distribute/enroller.h"
-#include "controller/status/cause_log.h"
 #include "espalier/v1/control.grpc.pb.h"
 
 namespace espalier::distribute {
@@ -53,7 +53,7 @@ class ControlService : public v1::Control::CallbackService {
   ca::Authority* const authority_;
   Distributor* const distributor_;
   Enroller* const enroller_;
-  status::CauseLog log_{absl::Minutes(10)};
+  telemetry::CauseLimiter log_{absl::Minutes(10)};
 
   struct Silent {
     std::weak_ptr<WatchStream> stream;

@@ -1,6 +1,6 @@
 // Closures for one thread, with one deadline.
-#ifndef ESPALIER_AGENT_CONTROL_EVENT_QUEUE_H_
-#define ESPALIER_AGENT_CONTROL_EVENT_QUEUE_H_
+#ifndef ESPALIER_COMMON_EVENT_QUEUE_H_
+#define ESPALIER_COMMON_EVENT_QUEUE_H_
 
 #include <deque>
 #include <functional>
@@ -10,7 +10,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
-namespace espalier::control {
+namespace espalier {
 
 // Thread-safe. Held by shared_ptr by whoever may post, so that a late post finds a closed queue and not a dead one.
 class EventQueue {
@@ -45,6 +45,6 @@ class EventQueue {
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
-}  // namespace espalier::control
+}  // namespace espalier
 
-#endif  // ESPALIER_AGENT_CONTROL_EVENT_QUEUE_H_
+#endif  // ESPALIER_COMMON_EVENT_QUEUE_H_
