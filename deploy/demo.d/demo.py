@@ -85,9 +85,7 @@ class Cluster:
         return next(a for a in self.lab.pod(pod).addresses if (":" in a) == (family == 6))
 
     def ctl(self, node: str, *arguments: str) -> str:
-        command = netns.enter(self.lab.node(node).netns) + [
-            processes.program("espalierctl"), "--socket", str(self.lab.socket(node)), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(processes.ctl(self.lab, self.lab.node(node)) + list(arguments), capture_output=True, text=True, timeout=30)
         return (done.stdout + done.stderr).rstrip()
 
     def ping(self, pod: str, address: str, count: int = 10) -> list[float]:

@@ -142,7 +142,7 @@ def enter(lab: states.State, args: argparse.Namespace, rest: list[str]) -> int:
         command = netns.enter(place(lab, args.where)) + rest
     else:
         node = lab.node(args.node)
-        command = netns.enter(node.netns) + [processes.program("espalierctl"), "--socket", str(lab.socket(node.name))] + rest
+        command = processes.ctl(lab, node) + rest
     sys.stdout.flush()
     os.execvp(command[0], command)
 

@@ -144,6 +144,12 @@ def start_agent(state: State, node: Node) -> Process:
     return start(state, node.name, command, agent_log(state, node))
 
 
+def ctl(lab: State, node: Node) -> list[str]:
+    """The beginning of an espalierctl command on this node; it asks the controller too where that says more."""
+    return netns.enter(node.netns) + ["env", f"ESPALIER_CONTROLLER=http://{controller_metrics(lab)}",
+                                      program("espalierctl"), "--socket", str(lab.socket(node.name))]
+
+
 def wait_ready(state: State, key: str, namespace: str, address: str) -> None:
     """Until /readyz answers 200; else an error that tells what it said last and how the log ends."""
     process, said = state.processes[key], "nothing"

@@ -81,7 +81,9 @@ class Changes(LabTest):
             self.assertTrue(any("encrypt-pods" in line and "action" in line for line in log), log[-3:])
             self.assert_talks("client-n1", self.remote)
         self.assert_no_plaintext(wire)
-        self.assertIn("encrypt-pods", self.ctl("n1", "policies").stdout)
+        shown = self.ctl("n1", "policies")
+        self.assertIn("encrypt-pods", shown.stdout)
+        self.assertIn("Encrypt", shown.stdout + shown.stderr, "espalierctl policies shows what was refused")
 
     def test_half_written_file_changes_nothing(self) -> None:
         with self.watch(everything=False) as wire:
