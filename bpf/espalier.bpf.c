@@ -106,6 +106,8 @@ static __always_inline int leaving(struct __sk_buff *skb, int ethernet) {
 
   if (!set) return pass(skb, LEAVING, ESPALIER_UNPROGRAMMED);
   parsed = ethernet ? parse_ethernet(skb, 0, &p) : parse_bare(skb, 0, &p);
+  /* A device without a link header has IP or one that we don't know (IPoIB): then nothing is shown to be harmless. */
+  if (parsed == PARSED_NOT_IP && !ethernet) parsed = PARSED_MALFORMED;
   if (parsed == PARSED_NOT_IP) return pass(skb, LEAVING, ESPALIER_EXEMPT_NON_IP);
   if (parsed == PARSED_MALFORMED) return drop(skb, LEAVING, ESPALIER_DROP_MALFORMED, &p, &d);
   return leaving_ip(skb, set, &p, &d);

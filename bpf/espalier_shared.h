@@ -56,7 +56,14 @@ enum espalier_verdict {
   ESPALIER_DENY = 4,
 };
 
-/* ipcache4, ipcache6: longest prefix -> whose address. Two of each: see `active`. */
+/*
+ * Whose an address is: `hosts` has the single addresses, of either family, `ipcache4` and `ipcache6` the prefixes, of
+ * which the longest counts. Two of each: see `active`.
+ */
+struct espalier_host_key {
+  __u8 address[16]; /* network order; IPv4 as ::ffff:a.b.c.d (RFC 4291, section 2.5.5.2) */
+};
+
 struct espalier_ip4_key {
   __u32 prefixlen; /* 0..32 */
   __u8 address[4]; /* network order */
@@ -129,7 +136,7 @@ struct espalier_settings {
   __u16 reserved;
 };
 
-/* active: one entry: 0 before the first policy, else 1 or 2: which of the two ipcaches, pairs and ports is in force. */
+/* active: one entry: 0 before the first policy, else 1 or 2: which of the two sets of the maps above is in force. */
 
 /* event_times: rate limit of events: when the last one of this kind went out, ns. */
 struct espalier_event_key {
@@ -160,6 +167,7 @@ struct espalier_event {
 #else
 #define ESPALIER_SIZE(type, size) _Static_assert(sizeof(struct type) == size, #type)
 #endif
+ESPALIER_SIZE(espalier_host_key, 16);
 ESPALIER_SIZE(espalier_ip4_key, 8);
 ESPALIER_SIZE(espalier_ip6_key, 20);
 ESPALIER_SIZE(espalier_whois, 12);

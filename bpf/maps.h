@@ -41,6 +41,8 @@
     __uint(pinning, LIBBPF_PIN_BY_NAME);                \
   } map SEC(".maps")
 
+ESPALIER_HASH(hosts_1, struct espalier_host_key, struct espalier_whois, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, 1 << 19);
+ESPALIER_HASH(hosts_2, struct espalier_host_key, struct espalier_whois, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, 1 << 19);
 ESPALIER_TRIE(ipcache4_1, struct espalier_ip4_key, struct espalier_whois, 1 << 20);
 ESPALIER_TRIE(ipcache4_2, struct espalier_ip4_key, struct espalier_whois, 1 << 20);
 ESPALIER_TRIE(ipcache6_1, struct espalier_ip6_key, struct espalier_whois, 1 << 20);

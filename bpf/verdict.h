@@ -21,12 +21,20 @@ static __always_inline __u32 active_set(void) {
 
 static __always_inline int who_is(__u32 set, __u8 family, const __u8 *address, struct espalier_whois *who) {
   const struct espalier_whois *row;
+  struct espalier_host_key host = {};
 
   if (family == 4) {
+    host.address[10] = host.address[11] = 0xff;
+    __builtin_memcpy(host.address + 12, address, 4);
+  } else {
+    __builtin_memcpy(host.address, address, 16);
+  }
+  row = set == 1 ? bpf_map_lookup_elem(&hosts_1, &host) : bpf_map_lookup_elem(&hosts_2, &host);
+  if (!row && family == 4) {
     struct espalier_ip4_key key = {.prefixlen = 32};
     __builtin_memcpy(key.address, address, 4);
     row = set == 1 ? bpf_map_lookup_elem(&ipcache4_1, &key) : bpf_map_lookup_elem(&ipcache4_2, &key);
-  } else {
+  } else if (!row) {
     struct espalier_ip6_key key = {.prefixlen = 128};
     __builtin_memcpy(key.address, address, 16);
     row = set == 1 ? bpf_map_lookup_elem(&ipcache6_1, &key) : bpf_map_lookup_elem(&ipcache6_2, &key);

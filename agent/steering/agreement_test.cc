@@ -88,8 +88,7 @@ TEST_P(Agreement, ProgramsAndSnapshot) {
   for (int round = 0; round < 25; ++round) {
     auto snapshot = policy::Snapshot::Build(RandomView());
     ASSERT_TRUE(snapshot.ok()) << snapshot.status();
-    const absl::Status status =
-        (*harness)->tables().Program(Flatten((*snapshot)->ipcache(), (*snapshot)->rows(), own));
+    const absl::Status status = (*harness)->tables().Program(Flatten((*snapshot)->ipcache(), (*snapshot)->rows(), own));
     ASSERT_TRUE(status.ok()) << status;
     for (int i = 0; i < 150; ++i) {
       const uint8_t protocols[] = {kTcp, kUdp, kSctp, kIcmp};
@@ -103,16 +102,15 @@ TEST_P(Agreement, ProgramsAndSnapshot) {
       if (f.protocol != kIcmp) f.source_port = kPorts[Pick(11)], f.destination_port = kPorts[Pick(11)];
       const policy::Decision d =
           fragment ? (*snapshot)->DecideFragment(f.source, f.destination) : (*snapshot)->Decide(f);
-      const Bytes packet =
-          Frame(Packet(f.source, f.destination,
-                       {.protocol = f.protocol, .fragment = static_cast<uint16_t>(fragment ? 9 : 0)},
-                       f.protocol == kIcmp ? Bytes(16) : Ports(f.source_port, f.destination_port)));
+      const Bytes packet = Frame(Packet(f.source, f.destination,
+                                        {.protocol = f.protocol, .fragment = static_cast<uint16_t>(fragment ? 9 : 0)},
+                                        f.protocol == kIcmp ? Bytes(16) : Ports(f.source_port, f.destination_port)));
       const int expected = Expected(d.verdict, out);
       (expected == TCX_REDIRECT ? encrypted : expected == TCX_DROP ? dropped : passed)++;
       ASSERT_EQ((*harness)->Verdict(out ? Hook::kLeavingEthernet : Hook::kIncomingEthernet, packet), expected)
-          << "round " << round << ", " << (out ? "out " : "in ") << f.source.ToString() << " " << f.source_port << " to "
-          << f.destination.ToString() << " " << f.destination_port << " protocol " << int{f.protocol} << " verdict "
-          << static_cast<int>(d.verdict) << (fragment ? " fragment" : "");
+          << "round " << round << ", " << (out ? "out " : "in ") << f.source.ToString() << " " << f.source_port
+          << " to " << f.destination.ToString() << " " << f.destination_port << " protocol " << int{f.protocol}
+          << " verdict " << static_cast<int>(d.verdict) << (fragment ? " fragment" : "");
     }
   }
   EXPECT_GT(encrypted, 50);

@@ -173,8 +173,8 @@ void Attachments::Adopt() {
     if (fd < 0) continue;
     const Key key = {pin->index, pin->place};
     Attached attached = {.fd = fd, .classic = pin->classic};
-    const bool alive = pin->classic ? ClassicProgram(pin->index, pin->place) == IdOfProgram(fd)
-                                    : IsAlive(fd, pin->index, pin->place);
+    const bool alive =
+        pin->classic ? ClassicProgram(pin->index, pin->place) == IdOfProgram(fd) : IsAlive(fd, pin->index, pin->place);
     if (pin->classic || !alive) {
       close(fd);
       attached.fd = -1;
@@ -291,8 +291,8 @@ absl::Status Attachments::Sync(const std::vector<Device>& devices, int datapath_
 
   std::vector<Key> gone;
   for (auto& [key, attached] : attached_) {
-    const bool alive = attached.classic ? ClassicProgram(key.first, key.second) != 0
-                                        : IsAlive(attached.fd, key.first, key.second);
+    const bool alive =
+        attached.classic ? ClassicProgram(key.first, key.second) != 0 : IsAlive(attached.fd, key.first, key.second);
     const bool released = std::find(release.begin(), release.end(), key.first) != release.end() ||
                           (key.second == Place::kDatapath && key.first != datapath_ifindex);
     if (!alive || released) gone.push_back(key);

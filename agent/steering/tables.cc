@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <map>
+#include <iterator>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -91,7 +91,12 @@ Rows Flatten(const std::vector<policy::IpcacheRow>& ipcache, const std::vector<P
       if (!host && own.Contains(row.prefix)) who.flags |= ESPALIER_WHO_OWN_CIDR;
     }
     auto octets = row.prefix.address().octets();
-    if (row.prefix.address().is_v6()) {
+    if (row.prefix.length() == row.prefix.address().bits()) {
+      espalier_host_key key = {};
+      if (!row.prefix.address().is_v6()) key.address[10] = key.address[11] = 0xff;
+      std::copy_backward(octets.begin(), octets.end(), std::end(key.address));
+      rows.hosts.emplace_back(key, who);
+    } else if (row.prefix.address().is_v6()) {
       espalier_ip6_key key = {.prefixlen = static_cast<__u32>(row.prefix.length()), .address = {}};
       std::copy(octets.begin(), octets.end(), key.address);
       rows.ipcache6.emplace_back(key, who);
@@ -138,6 +143,7 @@ Rows Flatten(const std::vector<policy::IpcacheRow>& ipcache, const std::vector<P
   }
   rows.pairs.resize(kept);
   auto last = [](const auto&, const auto&) { return true; };
+  Sort(&rows.hosts, last);
   Sort(&rows.ipcache4, last);
   Sort(&rows.ipcache6, last);
   Sort(&rows.ports, [](const espalier_port& a, const espalier_port& b) { return a.verdict > b.verdict; });
@@ -150,6 +156,7 @@ uint32_t Tables::active() const {
 
 absl::Status Tables::Fill(uint32_t set, const Rows& rows) {
   auto name = [set](const char* base) { return absl::StrCat(base, "_", set); };
+  BpfMap<espalier_host_key, espalier_whois> hosts(loader_->map(name("hosts")), name("hosts"));
   BpfMap<espalier_ip4_key, espalier_whois> ipcache4(loader_->map(name("ipcache4")), name("ipcache4"));
   BpfMap<espalier_ip6_key, espalier_whois> ipcache6(loader_->map(name("ipcache6")), name("ipcache6"));
   BpfMap<espalier_pair_key, espalier_pair> pairs(loader_->map(name("pairs")), name("pairs"));
@@ -161,13 +168,14 @@ absl::Status Tables::Fill(uint32_t set, const Rows& rows) {
     old = std::move(*holds);
     holds.reset();
   } else {
-    for (const absl::Status& status : {ipcache4.Clear(), ipcache6.Clear(), pairs.Clear(), ports.Clear()}) {
+    for (const absl::Status& status :
+         {hosts.Clear(), ipcache4.Clear(), ipcache6.Clear(), pairs.Clear(), ports.Clear()}) {
       if (!status.ok()) return status;
     }
   }
-  for (const absl::Status& status :
-       {Write(ipcache4, old.ipcache4, rows.ipcache4), Write(ipcache6, old.ipcache6, rows.ipcache6),
-        Write(pairs, old.pairs, rows.pairs), Write(ports, old.ports, rows.ports)}) {
+  for (const absl::Status& status : {Write(hosts, old.hosts, rows.hosts), Write(ipcache4, old.ipcache4, rows.ipcache4),
+                                     Write(ipcache6, old.ipcache6, rows.ipcache6), Write(pairs, old.pairs, rows.pairs),
+                                     Write(ports, old.ports, rows.ports)}) {
     if (!status.ok()) return status;
   }
   return absl::OkStatus();

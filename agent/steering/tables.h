@@ -24,6 +24,7 @@ template <typename Key, typename Value>
 using Table = std::vector<std::pair<Key, Value>>;  // sorted by the key's octets, each key once
 
 struct Rows {
+  Table<espalier_host_key, espalier_whois> hosts;
   Table<espalier_ip4_key, espalier_whois> ipcache4;
   Table<espalier_ip6_key, espalier_whois> ipcache6;
   Table<espalier_pair_key, espalier_pair> pairs;
