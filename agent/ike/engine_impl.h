@@ -44,9 +44,9 @@ class EngineImpl : public Engine, private SaEvents {
  private:
   struct PeerEntry {
     Peer peer;
-    bool gone = false;            // not in the view; kept until its last IKE SA is
-    std::set<uint64_t> sas;       // own SPIs, of every state
-    bool contact_sent = false;    // INITIAL_CONTACT (IKE-043)
+    bool gone = false;                         // not in the view; kept until its last IKE SA is
+    std::set<uint64_t> sas;                    // own SPIs, of every state
+    bool contact_sent = false;                 // INITIAL_CONTACT (IKE-043)
     absl::Time wanted = absl::InfinitePast();  // last time somebody had traffic for it
     absl::Time retry_at = absl::InfinitePast();
     int failures = 0;

@@ -78,9 +78,7 @@ IkeSa* EngineImpl::Primary(const PeerEntry& entry) const {
   return best;
 }
 
-PeerId EngineImpl::InitiatorOf(const IkeSa& sa) const {
-  return sa.initiator() ? shared_.config.self : sa.peer_id();
-}
+PeerId EngineImpl::InitiatorOf(const IkeSa& sa) const { return sa.initiator() ? shared_.config.self : sa.peer_id(); }
 
 bool EngineImpl::Better(const IkeSa& a, const IkeSa& b) const {
   bool concurrent = a.created() < b.established() && b.created() < a.established();

@@ -21,9 +21,9 @@ struct LocalProof {
 // Fails where the peer cannot take method 14 with SHA2-256 (IKE-032, IKE-033), or the key is not at hand.
 absl::StatusOr<LocalProof> MakeProof(IkeSa& sa);
 
-// Checks ID, certificates and AUTH of the peer's IKE_AUTH message. The identity must be proved by the chain, its node be
-// in the view, and the suite no weaker than both nodes can (IKE-036 to 039, IKE-084). The error is for the log alone:
-// on the wire all are AUTHENTICATION_FAILED (IKE-041).
+// Checks ID, certificates and AUTH of the peer's IKE_AUTH message. The identity must be proved by the chain, its node
+// be in the view, and the suite no weaker than both nodes can (IKE-036 to 039, IKE-084). The error is for the log
+// alone: on the wire all are AUTHENTICATION_FAILED (IKE-041).
 absl::StatusOr<Proof> CheckProof(IkeSa& sa, const wire::IdPayload* id, const wire::Payloads& in);
 
 }  // namespace espalier::ike

@@ -43,7 +43,7 @@ struct ChildSa {
   absl::Time use_outbound_at = absl::InfiniteFuture();  // kInstalled: used without proof from here on
   uint64_t rekey_bytes = 0, rekey_packets = 0;
   absl::Time last_traffic, last_in = absl::InfinitePast(), last_out = absl::InfinitePast();
-  uint32_t replaced_by = 0;  // inbound SPI of the child that a rekey put in its place
+  uint32_t replaced_by = 0;   // inbound SPI of the child that a rekey put in its place
   bool rekey_queued = false;  // our rekey or our Delete waits or is out
   bool delete_queued = false;
   int rekey_failures = 0;

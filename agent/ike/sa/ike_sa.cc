@@ -98,8 +98,8 @@ void IkeSa::Transition(IkeState to) {
       legal |= to == IkeState::kHalfOpen;
       break;
     case IkeState::kHalfOpen:
-      legal |= to == IkeState::kUp || to == IkeState::kDeleting || to == IkeState::kLingering ||
-               to == IkeState::kHalfOpen;
+      legal |=
+          to == IkeState::kUp || to == IkeState::kDeleting || to == IkeState::kLingering || to == IkeState::kHalfOpen;
       break;
     case IkeState::kUp:
       legal |= to == IkeState::kReplaced || to == IkeState::kDeleting || to == IkeState::kLingering;

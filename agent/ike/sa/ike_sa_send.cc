@@ -92,22 +92,20 @@ bool IkeSa::SendRequest(absl::Time now, wire::ExchangeType exchange, const wire:
   } else {
     absl::StatusOr<Bytes> inner = wire::WritePayloads(payloads);
     if (!inner.ok() || !out_.has_value()) return false;
-    absl::StatusOr<crypto::SealedMessage> sealed = crypto::SealMessage(
-        header, payloads.first_type(), *inner, *out_, &next_iv_, {fragmentation_, FragmentLimit()});
+    absl::StatusOr<crypto::SealedMessage> sealed =
+        crypto::SealMessage(header, payloads.first_type(), *inner, *out_, &next_iv_, {fragmentation_, FragmentLimit()});
     if (!sealed.ok()) {
       LOG(ERROR) << "cannot seal" << " peer=" << peer_ << " " << sealed.status();
       return false;
     }
     if (exchange == wire::ExchangeType::kIkeIntermediate) {
-      init_.int_auth_i =
-          crypto::IntAuthLink(suite_.prf, keys_.pi, init_.int_auth_i, sealed->int_auth_header, *inner);
+      init_.int_auth_i = crypto::IntAuthLink(suite_.prf, keys_.pi, init_.int_auth_i, sealed->int_auth_header, *inner);
     }
     datagrams = std::move(sealed->datagrams);
     sent_first_ = payloads.first_type();
     sent_inner_ = *std::move(inner);
   }
-  exchanges_.Sent(now, static_cast<uint8_t>(exchange), std::move(datagrams), shared_->retransmit(),
-                  shared_->Uniform());
+  exchanges_.Sent(now, static_cast<uint8_t>(exchange), std::move(datagrams), shared_->retransmit(), shared_->Uniform());
   responses_in_.Clear();
   Send(exchanges_.outstanding(), local_, remote_);
   return true;
@@ -220,8 +218,8 @@ absl::Time IkeSa::ChildDeadline() const {
 
 absl::Time IkeSa::Deadline() const {
   if (state_ == IkeState::kDead) return absl::InfinitePast();
-  absl::Time at = std::min({exchanges_.deadline(), half_open_until_, gone_at_, pump_at_, LivenessDue(),
-                            ChildDeadline()});
+  absl::Time at =
+      std::min({exchanges_.deadline(), half_open_until_, gone_at_, pump_at_, LivenessDue(), ChildDeadline()});
   if (state_ == IkeState::kUp) {
     at = std::min({at, expires_at_, Has(TaskKind::kIkeRekey) ? absl::InfiniteFuture() : rekey_at_,
                    reauthenticating_ ? absl::InfiniteFuture() : reauthenticate_at_});

@@ -131,7 +131,8 @@ std::optional<Proposal> ChooseIke(const SaPayload& offer, const Config& config, 
                                   const ProposalContext& context, uint16_t ke_sent) {
   return ChooseFrom(offer, context, [&](const Proposal& offered, Proposal* out) {
     return Choose(offered, config.ike, crypto::EncrTransform, out) &&
-           Choose(offered, kPrfs, [](uint16_t id) { return Transform{TransformType::kPrf, id}; }, out) &&
+           Choose(
+               offered, kPrfs, [](uint16_t id) { return Transform{TransformType::kPrf, id}; }, out) &&
            ChooseKe(offered, config, ke_sent, out) && ChooseAdditional(offered, pq, out);
   });
 }

@@ -19,12 +19,12 @@ class IkeSa;
 
 // Times and limits of ours; the RFC leaves them open.
 inline constexpr absl::Duration kHalfOpenLife = absl::Seconds(30);
-inline constexpr absl::Duration kChainLife = absl::Seconds(20);      // RFC 9370 section 2.2.4: 5 to 20 s
-inline constexpr absl::Duration kInboundLinger = absl::Seconds(5);   // of a deleted child (IKE-061)
-inline constexpr absl::Duration kAnswerLinger = absl::Seconds(10);   // a gone IKE SA still answers repeats (IKE-058)
-inline constexpr absl::Duration kReplacedLife = absl::Seconds(60);   // a replaced IKE SA that nobody deletes
-inline constexpr absl::Duration kDuplicateLife = absl::Seconds(3);   // the loser of two initial SAs (DESIGN section 6)
-inline constexpr size_t kMostChildrenOfPeer = 16;                    // IKE-093
+inline constexpr absl::Duration kChainLife = absl::Seconds(20);     // RFC 9370 section 2.2.4: 5 to 20 s
+inline constexpr absl::Duration kInboundLinger = absl::Seconds(5);  // of a deleted child (IKE-061)
+inline constexpr absl::Duration kAnswerLinger = absl::Seconds(10);  // a gone IKE SA still answers repeats (IKE-058)
+inline constexpr absl::Duration kReplacedLife = absl::Seconds(60);  // a replaced IKE SA that nobody deletes
+inline constexpr absl::Duration kDuplicateLife = absl::Seconds(3);  // the loser of two initial SAs (DESIGN section 6)
+inline constexpr size_t kMostChildrenOfPeer = 16;                   // IKE-093
 inline constexpr size_t kMostSasOfPeer = 8;
 inline constexpr double kRequestsPerSecondOfPeer = 20;  // CREATE_CHILD_SA; more get TEMPORARY_FAILURE
 inline constexpr double kRequestsBurstOfPeer = 60;
@@ -62,7 +62,9 @@ class SaEvents {
 
 struct Shared {
   Shared(Host* h, Config c, SaEvents* e)
-      : host(h), config(std::move(c)), events(e), children(h), random([h](std::span<uint8_t> out) { h->Random(out); }) {}
+      : host(h), config(std::move(c)), events(e), children(h), random([h](std::span<uint8_t> out) {
+          h->Random(out);
+        }) {}
 
   Host* host;
   Config config;

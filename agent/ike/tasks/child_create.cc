@@ -70,15 +70,14 @@ Progress ChildCreateTask::Fail(IkeSa& sa, absl::Time now, const Payloads& in) {
   if (error->type == NotifyType::kInvalidKePayload && !in_chain_) {
     // IKE-062: another exchange with the method that is wanted, if we offer it and have not tried it.
     std::optional<uint16_t> method = error->u16();
-    if (method.has_value() && std::ranges::count(sa.config().key_exchanges, *method) > 0 &&
-        !tried_.contains(*method)) {
+    if (method.has_value() && std::ranges::count(sa.config().key_exchanges, *method) > 0 && !tried_.contains(*method)) {
       method_ = *method;
       return Progress::kMore;
     }
   }
   Release(sa);
   sa.shared().counters.Add(error->type == NotifyType::kTemporaryFailure ? Counter::kTemporaryFailures
-                                                                       : Counter::kChildFailed);
+                                                                        : Counter::kChildFailed);
   Refused(sa, now, error->type);
   return Progress::kDone;
 }

@@ -18,8 +18,7 @@ absl::StatusOr<ChildSa*> InstallChild(IkeSa& sa, absl::Time now, ChildAgreement 
     common.children.ReleaseSpi(agreement.id.spi_in);
     return absl::InvalidArgumentError("no suite");
   }
-  crypto::ChildKeys keys =
-      crypto::DeriveChildKeys(sa.suite().prf, sa.keys().d, *suite, shared, ni, nr, additional);
+  crypto::ChildKeys keys = crypto::DeriveChildKeys(sa.suite().prf, sa.keys().d, *suite, shared, ni, nr, additional);
 
   auto child = std::make_unique<ChildSa>();
   child->id = agreement.id;

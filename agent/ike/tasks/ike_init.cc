@@ -18,7 +18,7 @@ using wire::NotifyType;
 using wire::Payloads;
 
 namespace {
-constexpr int kMostCookies = 5;   // a few times only (IKE-021)
+constexpr int kMostCookies = 5;     // a few times only (IKE-021)
 constexpr size_t kMostMethods = 3;  // IKE-020
 
 void AddNatDetection(uint64_t spi_i, uint64_t spi_r, const Endpoint& local, const Endpoint& remote, Payloads* out) {
@@ -26,8 +26,8 @@ void AddNatDetection(uint64_t spi_i, uint64_t spi_r, const Endpoint& local, cons
   out->Add(NotifyPayload(NotifyType::kNatDetectionDestinationIp, crypto::NatDetectionHash(spi_i, spi_r, remote)));
 }
 
-// RFC 7296 section 2.23: no source that fits the sender's address: the peer is behind a NAT; a destination that does not
-// fit ours: we are.
+// RFC 7296 section 2.23: no source that fits the sender's address: the peer is behind a NAT; a destination that does
+// not fit ours: we are.
 void ReadFeatures(IkeSa& sa, uint64_t spi_i, uint64_t spi_r, const Payloads& in) {
   InitRecord& init = sa.init();
   init.fragmentation = in.has(NotifyType::kFragmentationSupported);
@@ -35,8 +35,8 @@ void ReadFeatures(IkeSa& sa, uint64_t spi_i, uint64_t spi_r, const Payloads& in)
   init.childless = in.has(NotifyType::kChildlessIkev2Supported);
   const NotifyPayload* hashes = in.notify(NotifyType::kSignatureHashAlgorithms);
   init.hashes_announced = hashes != nullptr;
-  init.peer_signs_sha256 = hashes != nullptr && std::ranges::count(hashes->hash_algorithms(),
-                                                                   wire::HashAlgorithm::kSha256) > 0;
+  init.peer_signs_sha256 =
+      hashes != nullptr && std::ranges::count(hashes->hash_algorithms(), wire::HashAlgorithm::kSha256) > 0;
   auto none_fits = [&in](NotifyType type, const Bytes& hash) {
     std::vector<const NotifyPayload*> all = in.notifies(type);
     return !all.empty() && std::ranges::none_of(all, [&](const NotifyPayload* n) { return n->data == hash; });
@@ -118,8 +118,7 @@ IkeInitTask::Result IkeInitTask::Accept(IkeSa& sa, absl::Time now, ByteSpan raw,
   std::vector<uint16_t> additional = AdditionalMethodsOf(chosen);
   // IKE-025; RFC 9370 section 2.2.1.
   if (!wire::IsChoiceOf(chosen, offer_) || !wire::AdditionalKeyExchangesDiffer(chosen) ||
-      !crypto::SuiteOf(chosen).has_value() || KeMethodOf(chosen) != ke_->method() ||
-      in.ke()->method != ke_->method() ||
+      !crypto::SuiteOf(chosen).has_value() || KeMethodOf(chosen) != ke_->method() || in.ke()->method != ke_->method() ||
       (!additional.empty() && !in.has(NotifyType::kIntermediateExchangeSupported))) {
     refusal_ = "the peer chose what was not offered";
     return Result::kIgnored;
@@ -151,9 +150,8 @@ Verdict IkeInitTask::ProcessRequest(IkeSa& sa, absl::Time /*now*/, const Payload
   wire::ProposalContext context;
   context.addke_allowed = peer_intermediate_;
   // Who it is nobody knows yet: what the view says of its ML-KEM is demanded in IKE_AUTH (IKE-084).
-  std::optional<wire::Proposal> chosen =
-      ChooseIke(*in.sa(), config, config.post_quantum ? PostQuantum::kPrefer : PostQuantum::kNever, context,
-                in.ke()->method);
+  std::optional<wire::Proposal> chosen = ChooseIke(
+      *in.sa(), config, config.post_quantum ? PostQuantum::kPrefer : PostQuantum::kNever, context, in.ke()->method);
   if (!chosen.has_value()) {
     shared.counters.Add(Counter::kNoProposal);
     error_ = NotifyPayload(NotifyType::kNoProposalChosen);
@@ -180,8 +178,7 @@ Verdict IkeInitTask::ProcessRequest(IkeSa& sa, absl::Time /*now*/, const Payload
   init.childless = true;
   crypto::IkeSuite suite = *crypto::SuiteOf(chosen_);
   Secret skeyseed = crypto::InitialSkeyseed(suite.prf, init.ni, init.nr, ke->secret);
-  sa.UseKeys(chosen_,
-             crypto::DeriveIkeKeys(suite.prf, suite.aead, skeyseed, init.ni, init.nr, sa.spi_i(), sa.spi_r()));
+  sa.UseKeys(chosen_, crypto::DeriveIkeKeys(suite.prf, suite.aead, skeyseed, init.ni, init.nr, sa.spi_i(), sa.spi_r()));
   return Verdict::kDone;
 }
 

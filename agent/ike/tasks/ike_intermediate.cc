@@ -46,8 +46,7 @@ Verdict IkeIntermediateTask::ProcessRequest(IkeSa& sa, absl::Time /*now*/, const
   if (index_ >= sa.init().additional.size() || in.ke() == nullptr || in.ke()->method != sa.init().additional[index_]) {
     return Verdict::kClose;
   }
-  absl::StatusOr<crypto::KeResponse> answer =
-      crypto::KeRespond(in.ke()->method, in.ke()->data, sa.shared().random);
+  absl::StatusOr<crypto::KeResponse> answer = crypto::KeRespond(in.ke()->method, in.ke()->data, sa.shared().random);
   if (!answer.ok()) return Verdict::kClose;
   answer_ = *std::move(answer);
   return Verdict::kDone;

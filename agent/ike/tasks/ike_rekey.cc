@@ -51,8 +51,7 @@ absl::StatusOr<Payloads> IkeRekeyTask::BuildRequest(IkeSa& sa, absl::Time /*now*
 Progress IkeRekeyTask::Fail(IkeSa& sa, absl::Time now, const NotifyPayload& error) {
   if (error.type == NotifyType::kInvalidKePayload && !in_chain_) {
     std::optional<uint16_t> method = error.u16();
-    if (method.has_value() && std::ranges::count(sa.config().key_exchanges, *method) > 0 &&
-        !tried_.contains(*method)) {
+    if (method.has_value() && std::ranges::count(sa.config().key_exchanges, *method) > 0 && !tried_.contains(*method)) {
       method_ = *method;
       return Progress::kMore;
     }
@@ -69,7 +68,8 @@ Progress IkeRekeyTask::Fail(IkeSa& sa, absl::Time now, const NotifyPayload& erro
     return Progress::kDone;
   }
   if (error.type != NotifyType::kTemporaryFailure) {
-    LOG(WARNING) << "rekey of the IKE SA refused" << " peer=" << sa.peer_id() << " cause=" << wire::ToString(error.type);
+    LOG(WARNING) << "rekey of the IKE SA refused" << " peer=" << sa.peer_id()
+                 << " cause=" << wire::ToString(error.type);
   }
   sa.RetryRekeyLater(now, /*count=*/true);
   return Progress::kDone;
@@ -129,13 +129,11 @@ Progress IkeRekeyTask::ProcessResponse(IkeSa& sa, absl::Time now, const Payloads
 IkeSa* IkeRekeyTask::MakeSuccessor(IkeSa& sa, absl::Time now) {
   crypto::IkeSuite suite = crypto::SuiteOf(chosen_).value_or(crypto::IkeSuite());
   // RFC 7296 section 2.18: SKEYSEED by the old PRF, the keys by the new one.
-  Secret skeyseed =
-      crypto::RekeySkeyseed(sa.suite().prf, sa.keys().d, shared_, ni_, nr_, followup_.secrets());
+  Secret skeyseed = crypto::RekeySkeyseed(sa.suite().prf, sa.keys().d, shared_, ni_, nr_, followup_.secrets());
   uint64_t spi_i = we_initiate_ ? own_spi_ : peer_spi_;
   uint64_t spi_r = we_initiate_ ? peer_spi_ : own_spi_;
   crypto::IkeKeys keys = crypto::DeriveIkeKeys(suite.prf, suite.aead, skeyseed, ni_, nr_, spi_i, spi_r);
-  return sa.shared().events->Register(
-      IkeSa::Succeed(sa, we_initiate_, spi_i, spi_r, chosen_, std::move(keys), now));
+  return sa.shared().events->Register(IkeSa::Succeed(sa, we_initiate_, spi_i, spi_r, chosen_, std::move(keys), now));
 }
 
 Progress IkeRekeyTask::FinishInitiator(IkeSa& sa, absl::Time now) {

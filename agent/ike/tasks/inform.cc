@@ -65,7 +65,8 @@ void InformTask::ProcessDelete(IkeSa& sa, absl::Time now, uint32_t spi_out) {
   // Children belong to the peer's newest IKE SA; a Delete on the one before is served as well (COL-10).
   ChildSa* child = common.children.FindBySpiOut(sa.peer_id(), spi_out);
   if (child == nullptr) {
-    // COL-07: one that we are deleting is left out of the answer. COL-03: one whose making we have not heard the end of.
+    // COL-07: one that we are deleting is left out of the answer. COL-03: one whose making we have not heard the end
+    // of.
     if (sa.active() != nullptr) {
       if (auto* create = dynamic_cast<ChildCreateTask*>(sa.active()); create != nullptr) create->Doom(spi_out);
     }

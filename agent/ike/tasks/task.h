@@ -14,13 +14,23 @@ namespace espalier::ike {
 
 class IkeSa;
 
-enum class TaskKind { kIkeInit, kIntermediate, kAuth, kChildCreate, kChildRekey, kChildDelete, kIkeRekey, kIkeDelete, kInform };
+enum class TaskKind {
+  kIkeInit,
+  kIntermediate,
+  kAuth,
+  kChildCreate,
+  kChildRekey,
+  kChildDelete,
+  kIkeRekey,
+  kIkeDelete,
+  kInform
+};
 
 // What follows from a response.
 enum class Progress {
-  kDone,      // the operation is over, well or not
-  kMore,      // another request of the same operation follows
-  kClosed,    // the IKE SA is closed (the task did it)
+  kDone,    // the operation is over, well or not
+  kMore,    // another request of the same operation follows
+  kClosed,  // the IKE SA is closed (the task did it)
 };
 
 // What follows from a request, once it is answered.
