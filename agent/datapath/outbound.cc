@@ -85,8 +85,12 @@ void Outbound::Process(uint8_t* frame, size_t size, int64_t deadline_ns) {
     case policy::Verdict::kRequire:
     case policy::Verdict::kPrefer:
       break;
-    default:
-      // Steering sent it here by another policy than ours: nothing that a policy denies or leaves alone goes out.
+    case policy::Verdict::kPass:
+      // Steering and we change policy one after the other, so for a moment it may still send what need not be encrypted
+      // any more. ESP is always accepted: it goes on that way rather than being lost.
+      if (decision.destination.node_id == 0) return state_->Count(Drop::kPolicy);
+      break;
+    case policy::Verdict::kDeny:
       return state_->Count(Drop::kPolicy);
   }
   if (decision.destination.local) return state_->Count(Drop::kPolicy);
