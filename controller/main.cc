@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
+#include "common/grpc_log.h"
 #include "common/telemetry/json_log.h"
 #include "controller/ca/authority.h"
 #include "controller/ca/join_tokens.h"
@@ -93,6 +94,7 @@ int RunController(Flags flags) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
   telemetry::StartJsonLog("controller");
+  RouteGrpcLog();
   absl::StatusOr<std::unique_ptr<Controller>> controller = Controller::Start(std::move(options));
   if (!controller.ok()) {
     LOG(ERROR) << "controller not started cause=\"" << controller.status().message() << "\"";

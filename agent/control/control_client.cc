@@ -27,6 +27,7 @@ namespace {
 
 constexpr absl::Duration kEnrollTimeout = absl::Seconds(10);
 constexpr absl::Duration kAcceptTimeout = absl::Seconds(15);  // from the start of a stream to its acceptance
+constexpr absl::Duration kOldStreamGrace = absl::Seconds(2);
 constexpr absl::Duration kSaveInterval = absl::Seconds(1);
 constexpr absl::Duration kSaveRetry = absl::Seconds(30);
 constexpr size_t kMaxTokenFile = 4096;
@@ -367,8 +368,7 @@ void Client::OnEnrolled(absl::Status status, v1::EnrollResponse response) {
   enroll_.reset();
   const absl::Time now = absl::Now();
   if (stopping_ || !pending_key_) return;
-  absl::StatusOr<Identity> identity = status;
-  if (status.ok()) identity = CheckIssued(response, now);
+  absl::StatusOr<Identity> identity = status.ok() ? CheckIssued(response, now) : absl::StatusOr<Identity>(status);
   pending_key_.reset();
   if (!identity.ok()) {
     Note(&logged_enroll_, enroll_by_token_ ? "enrolment failed" : "renewal failed", identity.status());
@@ -442,9 +442,6 @@ void Client::OnAccepted(uint64_t generation) {
   if (generation != stream_.generation) return;
   stream_.accepted = absl::Now();
   logged_stream_.clear();
-  for (const auto& [other, call] : calls_) {
-    if (other != generation) call->Cancel();
-  }
   SetState(ControlState::kConnected, "");
   LOG(INFO) << "controller connected endpoint=" << options_->endpoints[endpoint_];
   {
@@ -522,6 +519,12 @@ void Client::SendStatus(absl::Time now) {
   status_at_ = now + options_->status_interval;
   peers_changed_ = false;
   if (stream_.call == nullptr) return;
+  // The controller has ended the streams that this one took over from; but they may be with another controller.
+  if (now > stream_.accepted + kOldStreamGrace) {
+    for (const auto& [generation, call] : calls_) {
+      if (generation != stream_.generation) call->Cancel();
+    }
+  }
   v1::WatchRequest request;
   v1::WatchRequest::Status& message = *request.mutable_status();
   {

@@ -1,5 +1,7 @@
 #include "controller/status/metrics.h"
 
+#include <prometheus/metric_family.h>
+
 #include <map>
 #include <string>
 #include <utility>
