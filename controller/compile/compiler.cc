@@ -1,5 +1,5 @@
-// One compile, in stages: 1. what follows from pods (pod_facts); 2. the common part; 3. policies, resolved again only
-// where the definition or the identities changed; 4. whom each policy concerns; 5. each node's own part.
+// One compile, in stages: 1. what follows from pods (pod_facts); 2. the common half; 3. policies, resolved again only
+// where the definition or the identities changed; 4. whom each policy concerns; 5. each node's own half.
 #include "controller/compile/compiler.h"
 
 #include <algorithm>
@@ -15,12 +15,6 @@
 
 namespace espalier::compile {
 namespace {
-
-ResourcePtr FindIn(const std::shared_ptr<const ResourceMap>& part, const std::string& key) {
-  if (part == nullptr) return nullptr;
-  const auto found = part->find(key);
-  return found == part->end() ? nullptr : found->second;
-}
 
 class Mesh : public CompiledMesh {
  public:
@@ -87,26 +81,24 @@ struct Compiler::State {
     bool eases = false;
     v1::Policy policy;  // without name, generation, stage and priority
   };
-  using Part = std::shared_ptr<const ResourceMap>;
+  using Half = std::shared_ptr<const ResourceMap>;
   using Names = std::vector<std::string>;
   using Nodes = std::map<std::string, std::shared_ptr<const source::Node>>;  // by name, each UID once
 
   PodFactsMaker maker;
   std::shared_ptr<const PodFacts> facts;
   Interner node_interner, exemption_interner, policy_interner;
-  Part common, policies;                          // all policies
-  std::map<std::string, Resolved> resolved;       // by wire name
-  std::map<Names, Part> policy_parts;             // by the wire names in it
-  std::string mesh_text;                          // what all nodes' mesh resources have in common, serialized
-  std::map<uint32_t, ResourcePtr> mesh_resources; // by node id
-  std::map<std::string, Part> own_parts;          // by the node's UID
+  Half common, policies;                           // policies: all that are sent
+  std::map<std::string, Resolved> resolved;        // by wire name
+  std::string mesh_text;                           // what all nodes' mesh resources have in common, serialized
+  std::map<uint32_t, ResourcePtr> mesh_resources;  // by node id
+  std::map<std::string, Half> own;                 // by the node's UID
 
   void MakeCommon(const CompileInput& input, const Nodes& nodes);
   void ResolvePolicies(const CompileInput& input, bool identities_changed);
   std::map<std::string, Names> Scope(const CompileInput& input, Mesh* mesh) const;
-  Part PolicyPart(const Names& names, const Part& before) const;
   void MakeMesh(const CompileInput& input, const Nodes& nodes);
-  Part OwnPart(const std::string& uid, uint32_t id, const Part& before);
+  Half MakeOwn(const std::string& uid, uint32_t id, const Names& names, const Half& before);
 };
 
 void Compiler::State::MakeCommon(const CompileInput& input, const Nodes& nodes) {
@@ -129,9 +121,8 @@ void Compiler::State::MakeCommon(const CompileInput& input, const Nodes& nodes) 
   }
   const auto profile = input.objects->profiles->find("default");
   v1::Resource resource;
-  *resource.mutable_profile() = CompileProfile(profile == input.objects->profiles->end()
-                                                   ? v1alpha1::EncryptionProfileSpec()
-                                                   : profile->second->spec());
+  *resource.mutable_profile() = CompileProfile(
+      profile == input.objects->profiles->end() ? v1alpha1::EncryptionProfileSpec() : profile->second->spec());
   exemption_interner.Intern("profile/default", std::move(resource));
   exemption_interner.End();
   auto made = std::make_shared<ResourceMap>(*facts->address_resources);
@@ -204,26 +195,6 @@ std::map<std::string, Compiler::State::Names> Compiler::State::Scope(const Compi
   return policies_on;
 }
 
-// These policies and the identities that they mention. `before`, if it is the same.
-Compiler::State::Part Compiler::State::PolicyPart(const Names& names, const Part& before) const {
-  auto made = std::make_shared<ResourceMap>();
-  const auto mention = [this, &made](const google::protobuf::RepeatedField<uint32_t>& ids) {
-    for (const uint32_t id : ids) {
-      const std::string key = absl::StrCat("identity/", id);
-      if (ResourcePtr resource = FindIn(facts->identity_resources, key)) made->emplace(key, std::move(resource));
-    }
-  };
-  for (const std::string& name : names) {
-    const std::string key = absl::StrCat("policy/", name);
-    const ResourcePtr& resource = policies->at(key);
-    made->emplace(key, resource);
-    mention(resource->policy().subject_identities());
-    for (const v1::Rule& rule : resource->policy().rules()) mention(rule.peer_identities());
-  }
-  if (before != nullptr && *before == *made) return before;
-  return made;
-}
-
 // What mesh resources have in common; resources that no longer fit are forgotten.
 void Compiler::State::MakeMesh(const CompileInput& input, const Nodes& nodes) {
   v1::Mesh mesh;
@@ -240,7 +211,9 @@ void Compiler::State::MakeMesh(const CompileInput& input, const Nodes& nodes) {
   mesh_resources.clear();
 }
 
-Compiler::State::Part Compiler::State::OwnPart(const std::string& uid, uint32_t id, const Part& before) {
+// `names`: the policies that concern the node. The result is `before` if it is the same.
+Compiler::State::Half Compiler::State::MakeOwn(const std::string& uid, uint32_t id, const Names& names,
+                                               const Half& before) {
   ResourcePtr& mesh = mesh_resources[id];
   if (mesh == nullptr) {
     auto made = std::make_shared<v1::Resource>();
@@ -250,6 +223,10 @@ Compiler::State::Part Compiler::State::OwnPart(const std::string& uid, uint32_t 
   }
   auto made = std::make_shared<ResourceMap>();
   made->emplace("mesh", mesh);
+  for (const std::string& name : names) {
+    const std::string key = absl::StrCat("policy/", name);
+    made->emplace(key, policies->at(key));
+  }
   const auto ids = facts->identities_on.find(uid);
   if (ids != facts->identities_on.end()) {
     for (const uint32_t identity : ids->second) {
@@ -280,40 +257,28 @@ std::shared_ptr<const CompiledMesh> Compiler::Compile(const CompileInput& input)
   mesh->revision = input.stages_revision;
   mesh->problem_list = s.facts->problems;
   const std::map<std::string, State::Names> policies_on = s.Scope(input, mesh.get());
-  std::map<State::Names, State::Part> policy_parts;
-  std::map<std::string, State::Part> own_parts;
+  std::map<std::string, State::Half> own;
   for (const auto& [name, node] : nodes) {
     const uint32_t id = s.facts->node_ids.at(node->uid);
     const auto pods = s.facts->pods_on.find(node->uid);
     mesh->node_map[name] = {name, node->uid, id, pods == s.facts->pods_on.end() ? 0 : pods->second};
     const auto of_node = policies_on.find(node->uid);
-    const State::Names names = of_node == policies_on.end() ? State::Names() : of_node->second;
-    State::Part& policy_part = policy_parts[names];
-    if (policy_part == nullptr) policy_part = s.PolicyPart(names, s.policy_parts[names]);
-    State::Part& own_part = own_parts[node->uid];
-    own_part = s.OwnPart(node->uid, id, s.own_parts[node->uid]);
-    mesh->views[name] = {s.common, policy_part, own_part};
+    const State::Half& half = own[node->uid] =
+        s.MakeOwn(node->uid, id, of_node == policies_on.end() ? State::Names() : of_node->second, s.own[node->uid]);
+    mesh->views[name] = {s.common, half};
   }
-  s.policy_parts = std::move(policy_parts);
-  s.own_parts = std::move(own_parts);
+  s.own = std::move(own);
   return mesh;
 }
 
 std::string Compiler::SaveNodeIds() const { return state_->maker.node_ids().Save(); }
 absl::Status Compiler::LoadNodeIds(absl::string_view text) { return state_->maker.node_ids().Load(text); }
 
-ResourcePtr NodeView::Find(const std::string& key) const {
-  for (const auto* part : {&common, &policies, &own}) {
-    if (ResourcePtr found = FindIn(*part, key)) return found;
-  }
-  return nullptr;
-}
-
 std::map<std::string, v1::Resource> NodeView::Resources() const {
   std::map<std::string, v1::Resource> out;
-  for (const auto* part : {&common, &policies, &own}) {
-    if (*part == nullptr) continue;
-    for (const auto& [key, resource] : **part) out.emplace(key, *resource);
+  for (const auto* half : {&common, &own}) {
+    if (*half == nullptr) continue;
+    for (const auto& [key, resource] : **half) out.emplace(key, *resource);
   }
   return out;
 }

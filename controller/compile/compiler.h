@@ -1,11 +1,10 @@
 // From objects to what each node is told: identities, addresses, node ids, and policies with their selectors resolved.
 //
-// A node's view has three parts, of which the first two are shared between nodes:
-//  common    the same for every node: nodes, addresses of all pods (an address that a node doesn't know is dropped, so
-//            it has to know all), exemptions, the profile;
-//  policies  the policies that have one of its pods on either side, and the identities that they mention. Nodes that
-//            the same policies concern have the same;
-//  own       the mesh resource with its own id, and the identities of its pods.
+// A node's view has two halves. The common half is the same for every node and shared between them: nodes, addresses of
+// all pods (an address that a node doesn't know is dropped, so it has to know all), exemptions, the profile. The own
+// half is what concerns this node: the mesh resource with its own id, the policies that have one of its pods on either
+// side, and the identities of its pods (policies name others by number alone: a node need not know their labels).
+// Policy and identity resources are shared too.
 #ifndef ESPALIER_CONTROLLER_COMPILE_COMPILER_H_
 #define ESPALIER_CONTROLLER_COMPILE_COMPILER_H_
 
@@ -57,23 +56,21 @@ struct CompileInput {
   uint64_t stages_revision = 0;              // Stages::revision()
 };
 
-// One node's view. Immutable, cheap to copy; parts that are equal in two compiles are the same pointers. A key may be in
-// `policies` and in `own`, then with the same resource. Null parts are empty.
+// One node's view. Immutable, cheap to copy; halves that are equal in two compiles are the same pointers. No key is in
+// both.
 struct NodeView {
   std::shared_ptr<const ResourceMap> common;
-  std::shared_ptr<const ResourceMap> policies;
   std::shared_ptr<const ResourceMap> own;
 
-  // Null: no such key.
-  ResourcePtr Find(const std::string& key) const;
+  size_t size() const { return common->size() + own->size(); }
   // Everything in one map, copied: for tests and tools.
   std::map<std::string, v1::Resource> Resources() const;
 };
 
 // Whom a policy (by its definition's name) concerns.
 struct PolicyScope {
-  std::set<std::string> nodes;  // UIDs whose view has it
-  uint32_t selected_pods = 0;   // live pods with an identity among the subjects
+  std::set<std::string> nodes;         // UIDs whose view has it
+  uint32_t selected_pods = 0;          // live pods with an identity among the subjects
   std::vector<std::string> conflicts;  // policies of the same priority that answer differently for some flow
 };
 

@@ -28,7 +28,8 @@ std::string Alone(const IpAddress& address) { return absl::StrCat(address.ToStri
 // "192.0.2.1:7443", "[2001:db8::1]:7443".
 bool ParseEndpoint(absl::string_view text, IpAddress* address, uint32_t* port) {
   const size_t colon = text.rfind(':');
-  if (colon == absl::string_view::npos || !absl::SimpleAtoi(text.substr(colon + 1), port) || *port == 0 || *port > 65535) {
+  if (colon == absl::string_view::npos || !absl::SimpleAtoi(text.substr(colon + 1), port) || *port == 0 ||
+      *port > 65535) {
     return false;
   }
   absl::string_view host = text.substr(0, colon);
@@ -66,8 +67,8 @@ std::vector<v1::Exemption> Exemptions(const std::vector<IpAddress>& node_address
   out.push_back(Make("dhcp-server", "DHCP by broadcast, to the server", kUdp, 67, broadcast));
   out.push_back(Make("icmpv6-nd", "ICMPv6 neighbour discovery and router advertisements (link-local and multicast)",
                      kIcmpV6, 0, {"fe80::/10", "ff02::/16"}));
-  out.push_back(Make("link-local", "addresses that do not leave their link (DHCPv6, node-local DNS, instance metadata)", 0,
-                     0, {"169.254.0.0/16", "224.0.0.0/24", "fe80::/10", "ff02::/16"}));
+  out.push_back(Make("link-local", "addresses that do not leave their link (DHCPv6, node-local DNS, instance metadata)",
+                     0, 0, {"169.254.0.0/16", "224.0.0.0/24", "fe80::/10", "ff02::/16"}));
   return out;
 }
 

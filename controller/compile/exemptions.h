@@ -10,8 +10,8 @@
 
 namespace espalier::compile {
 
-// By name: IKE and ESP between nodes, the controller, DHCP, ICMPv6 neighbour discovery, link-local. Each as narrow as it
-// can be, since a pod could otherwise talk in plaintext by choosing such a port.
+// By name: IKE and ESP between nodes, the controller, DHCP, ICMPv6 neighbour discovery, link-local. Each as narrow as
+// it can be, since a pod could otherwise talk in plaintext by choosing such a port.
 std::vector<v1::Exemption> Exemptions(const std::vector<IpAddress>& node_addresses,
                                       const std::vector<std::string>& controller_addresses);
 

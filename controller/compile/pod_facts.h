@@ -18,15 +18,15 @@
 namespace espalier::compile {
 
 struct PodFacts {
-  std::map<std::string, uint32_t> node_ids;                // by UID
-  Identities identities;                                   // of all live pods
+  std::map<std::string, uint32_t> node_ids;  // by UID
+  Identities identities;                     // of all live pods
   std::map<IpAddress, identity::Claim> addresses;
-  std::shared_ptr<const ResourceMap> address_resources;    // "address/..."
-  std::shared_ptr<const ResourceMap> identity_resources;   // "identity/..."
-  std::map<uint32_t, std::set<std::string>> nodes_of;      // UIDs of the nodes that have pods of an identity
-  std::map<uint32_t, uint32_t> pods_of;                    // how many pods have it
-  std::map<std::string, std::set<uint32_t>> identities_on; // by the node's UID
-  std::map<std::string, uint32_t> pods_on;                 // with an address, by the node's UID
+  std::shared_ptr<const ResourceMap> address_resources;     // "address/..."
+  std::shared_ptr<const ResourceMap> identity_resources;    // "identity/..."
+  std::map<uint32_t, std::set<std::string>> nodes_of;       // UIDs of the nodes that have pods of an identity
+  std::map<uint32_t, uint32_t> pods_of;                     // how many pods have it
+  std::map<std::string, std::set<uint32_t>> identities_on;  // by the node's UID
+  std::map<std::string, uint32_t> pods_on;                  // with an address, by the node's UID
   std::vector<source::Problem> problems;
 };
 

@@ -10,7 +10,8 @@ namespace espalier::compile {
 namespace {
 
 template <typename Policy>
-DefinitionPtr Define(std::string name, std::string ns, const Policy& policy, const std::map<std::string, DefinitionPtr>& previous) {
+DefinitionPtr Define(std::string name, std::string ns, const Policy& policy,
+                     const std::map<std::string, DefinitionPtr>& previous) {
   auto out = std::make_shared<PolicyDefinition>();
   out->name = std::move(name);
   out->ns = std::move(ns);

@@ -59,9 +59,9 @@ v1::Rule ResolveRule(const PolicyDefinition& definition, const v1alpha1::Rule& r
   }
   if (which == Peers::kCidrs || out.any_pod()) return out;
   for (const auto& [description, id] : identities) {
-    const bool selected =
-        std::any_of(selectors.begin(), selectors.end(),
-                    [&](const v1alpha1::Peer* peer) { return IsPeer(definition, *peer, description); });
+    const bool selected = std::any_of(selectors.begin(), selectors.end(), [&](const v1alpha1::Peer* peer) {
+      return IsPeer(definition, *peer, description);
+    });
     if (selected) out.add_peer_identities(id);
   }
   std::sort(out.mutable_peer_identities()->begin(), out.mutable_peer_identities()->end());

@@ -13,8 +13,8 @@ namespace espalier::compile {
 
 using Identities = std::map<identity::Description, uint32_t>;
 
-// Subjects and rules; name, generation, stage and priority are the caller's. `eases` as in stages.h: what a rule says of
-// pods becomes Require, what it says of CIDRs stays as written.
+// Subjects and rules; name, generation, stage and priority are the caller's. `eases` as in stages.h: what a rule says
+// of pods becomes Require, what it says of CIDRs stays as written.
 v1::Policy Resolve(const PolicyDefinition& definition, const Identities& identities, bool eases);
 
 }  // namespace espalier::compile

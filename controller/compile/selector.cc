@@ -13,8 +13,7 @@ bool Holds(const v1alpha1::LabelSelector::Requirement& term, const source::Label
   const bool exists = found != labels.end();
   if (term.operator_() == "Exists") return exists;
   if (term.operator_() == "DoesNotExist") return !exists;
-  const bool in =
-      exists && std::find(term.values().begin(), term.values().end(), found->second) != term.values().end();
+  const bool in = exists && std::find(term.values().begin(), term.values().end(), found->second) != term.values().end();
   if (term.operator_() == "In") return in;
   if (term.operator_() == "NotIn") return !in;
   return false;

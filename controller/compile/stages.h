@@ -1,31 +1,37 @@
-// Staged activation: how a change of policy reaches every node without losing a packet and without accepting one in
-// plaintext that both the old and the new policy want encrypted. Pure: times come in, no I/O, no thread.
+// Staged activation: how a change of policies reaches every node without losing a packet, and without accepting one in
+// plaintext that both the old and the new policies want encrypted. Pure: times come in, no I/O, no thread.
 //
 // A node applies a view as a whole, but nodes do so at different moments. Between two nodes of which one already
-// refuses plaintext and the other still sends it, packets are lost. So a change is a sequence of *steps*; a step is
-// over when every connected node has acknowledged a view that contains it. What each step sends for a policy P (E: at
-// STAGE_ENFORCE, S: at STAGE_SEND, where ESP is sent and plaintext still accepted, and a Deny rule abstains):
+// refuses plaintext and the other still sends it, packets are lost. So a change, of any number of policies at once,
+// goes in two steps. A step is over when every connected node has acknowledged a view that contains it. (E: at
+// STAGE_ENFORCE. S: at STAGE_SEND, where a Require is the verdict Send: ESP is sent, plaintext is still accepted; and a
+// Deny abstains.)
 //
-//   new                 Introduce: P/S                             then Steady: P/E
-//   changed, P to Q     Meet: P/E and Q/S    then Yield: Q/E and P/S    then Steady: Q/E
-//   removed             Withdraw: P/S                              then nothing
+//   steady   all old policies E
+//   Meet     all old policies E,  and those that are new, or the new versions of changed ones, S
+//   Yield    all new policies E,  and those that are removed, or the old versions of changed ones, S
+//   steady   all new policies E
 //
-// Among policies of one priority the strictest verdict counts (Deny > Require > Send > Prefer > Bypass). So a flow that
-//   P and Q require     is Require in Meet (P), Yield (Q) and after: plaintext is refused throughout;
-//   only Q requires     is Send in Meet (both ways accepted, ESP sent) and Require from Yield on;
-//   only P requires     is Require in Meet, Send in Yield, and free after: nobody sends plaintext to one who refuses it;
-//   P and Q deny        is denied throughout.
-// Between two neighbouring steps every pair of nodes understands each other: a node that sends ESP is always accepted,
-// a node that sends plaintext only ever meets nodes that accept it.
+// Of policies of one priority the strictest verdict counts (Deny > Require > Send > Prefer > Bypass). So, in steady,
+// Meet, Yield, steady, a flow that
+//   old and new require  is  Require, Require, Require, Require: plaintext is refused throughout;
+//   only the new require     free,    Send,    Require, Require;
+//   only the old require     Require, Require, Send,    free;
+//   old and new deny         Deny,    Deny,    Deny,    Deny.
+// Between two neighbouring steps every pair of nodes understands each other: ESP is accepted by all, and who sends
+// plaintext meets only those who accept it. All policies take a step together, since one after the other would open
+// gaps (a policy that is renamed is one that goes and one that comes).
 //
-// Priorities. A verdict at STAGE_SEND must not outrank an enforced policy of lower priority, or it would lift it. So an
-// S entry is sent at the lowest priority of all enforced policies with Require or Deny rules, if that is below its own.
-// A flow that such an entry would have eased but cannot (a policy between the two answers for it) changes at once: some
-// packets may be lost between two nodes' views, none is leaked.
-// The other way about, a policy that only eases (Bypass, Prefer) above an enforced policy would let a node send
-// plaintext to one that still refuses it. So its S entry has `eases` set: its pod rules are sent as Require at
-// STAGE_SEND, at its own priority (all of its flows are eased in the end, so nothing is lifted that stays).
-// Pods, labels and namespaces that change under an unchanged policy are not staged: a new pod under an enforced policy
+// Priorities. An S entry must not outrank an enforced policy of lower priority, or it would lift it. So it is sent at
+// the lowest priority of all enforced policies with Require or Deny rules, if that is below its own. A flow for which
+// some policy between the two answers then changes without its Send step: packets may be lost between two nodes' views,
+// none is leaked. The other way about, a policy that only eases (Bypass and Prefer rules), above an enforced one, would
+// let a node send plaintext to one that still refuses it. So its S entry has `eases` set: what it says of pods is sent
+// as Require at STAGE_SEND, at its own priority. That lifts only what it eases in the end: it is done only if no
+// Require or Deny at its priority or above comes or goes with the same change. Otherwise, and where there is nothing
+// below to ease, it has no S entry and simply comes with Yield, or goes with it.
+//
+// Pods, labels and namespaces that change under unchanged policies are not staged: a new pod under an enforced policy
 // is enforced from its first packet.
 //
 // A node that is not connected does not block, nor one that stays silent for `grace` after a step began (or after it
@@ -51,7 +57,9 @@ namespace espalier::compile {
 
 // One policy as it is to be sent now.
 struct ActivePolicy {
-  std::string name;  // on the wire: the definition's, or with "+new" (Meet) or "+old" (Yield) appended
+  // On the wire: the definition's name; the S entry of a policy that changed has "+new" (Meet) or "+old" (Yield)
+  // appended.
+  std::string name;
   DefinitionPtr definition;
   v1::Stage stage = v1::STAGE_ENFORCE;
   int32_t priority = 0;
@@ -60,22 +68,23 @@ struct ActivePolicy {
   friend bool operator==(const ActivePolicy&, const ActivePolicy&) = default;
 };
 
+// Where one policy is.
 enum class Step {
   kIntroduce,  // new, not refusing plaintext yet
   kSteady,     // in force
   kMeet,       // the old version enforced, the new one sending
   kYield,      // the new version enforced, the old one sending
-  kWithdraw,   // removed, no longer refusing plaintext
+  kWithdraw,   // removed: still enforced (Meet), or sending (Yield)
 };
 
 struct PolicyProgress {
   Step step = Step::kSteady;
-  DefinitionPtr in_force;               // enforced; null in Introduce
-  DefinitionPtr desired;                // null: it is being removed
-  uint64_t revision = 0;                // that nodes have to acknowledge for this step
-  absl::Time since;                     // when the step began
-  std::vector<std::string> waiting_for; // nodes (UIDs) that the step waits for
-  std::vector<std::string> skipped;     // nodes that steps of this change went on without
+  DefinitionPtr in_force;                // enforced; null: none (Introduce, or Withdraw in Yield)
+  DefinitionPtr desired;                 // null: it is being removed
+  uint64_t revision = 0;                 // that nodes have to acknowledge for this step
+  absl::Time since;                      // when the step, or the policy's rest, began
+  std::vector<std::string> waiting_for;  // nodes (UIDs) that the step waits for
+  std::vector<std::string> skipped;      // nodes that steps of this change went on without
 };
 
 struct StagesOptions {
@@ -90,8 +99,8 @@ class Stages {
  public:
   explicit Stages(StagesOptions options = {});
 
-  // All policies that shall be in force. A change that comes while another of the same policy is under way replaces it
-  // where that is safe (Introduce, Meet, Withdraw), else follows it.
+  // All policies that shall be in force. In Meet a further change takes the place of the one under way (nothing of it
+  // is refused yet); in Yield it waits until that is done.
   void SetDesired(const std::vector<DefinitionPtr>& definitions, absl::Time now);
 
   void OnConnected(const std::string& node, absl::Time now);
@@ -120,37 +129,31 @@ class Stages {
   absl::Status Load(absl::string_view text, absl::Time now);
 
  private:
-  struct Entry {
-    Step step = Step::kSteady;
-    DefinitionPtr in_force;  // enforced in Steady and Meet; sending in Withdraw
-    DefinitionPtr incoming;  // sending in Introduce and Meet
-    DefinitionPtr outgoing;  // sending in Yield (in_force is the new one then)
-    DefinitionPtr desired;   // null: to be removed
-    std::vector<ActivePolicy> sent;
-    uint64_t revision = 0;
-    absl::Time since;
-    std::set<std::string> skipped;
-  };
+  using Definitions = std::map<std::string, DefinitionPtr>;
+  enum class Phase { kSteady, kMeet, kYield };
   struct Peer {
     absl::Time since;
     uint64_t acked = 0;
   };
 
-  static void Begin(Entry* entry, Step step, DefinitionPtr incoming);
-  static bool Steer(Entry* entry);
-  static bool Advance(Entry* entry);
-  bool StepIsOver(Entry* entry, absl::Time now) const;
+  bool StepIsOver(absl::Time now);
   void Settle(absl::Time now);
-  void Render(absl::Time now);
-  void Publish(absl::Time now);
+  void Begin(Phase phase, absl::Time now);
+  std::vector<ActivePolicy> Render() const;
+  void Report(absl::Time now);
 
   const StagesOptions options_;
-  std::map<std::string, Entry> entries_;
+  Phase phase_ = Phase::kSteady;
+  Definitions from_, to_;  // of the change under way; the same in Steady
+  Definitions desired_;    // differs from to_ only in Yield
+  uint64_t step_revision_ = 1;
+  absl::Time step_since_ = absl::InfinitePast();
+  absl::Time hold_until_ = absl::InfinitePast();
+  std::set<std::string> skipped_;
   std::map<std::string, Peer> peers_;
   std::vector<ActivePolicy> current_;
   std::map<std::string, PolicyProgress> progress_;
   uint64_t revision_ = 1;
-  absl::Time hold_until_ = absl::InfinitePast();
 };
 
 }  // namespace espalier::compile

@@ -33,7 +33,8 @@ absl::StatusOr<DefinitionPtr> FromLine(absl::string_view line) {
   if (!status.ok()) return absl::InvalidArgumentError(std::string(status.message()));
   const bool cluster = policy.kind() == "ClusterEncryptionPolicy";
   const auto& meta = policy.metadata();
-  if ((!cluster && policy.kind() != "EncryptionPolicy") || meta.name().empty() || cluster != meta.namespace_().empty()) {
+  if ((!cluster && policy.kind() != "EncryptionPolicy") || meta.name().empty() ||
+      cluster != meta.namespace_().empty()) {
     return absl::InvalidArgumentError("not a policy with kind, name and namespace");
   }
   auto out = std::make_shared<PolicyDefinition>();
@@ -49,19 +50,18 @@ absl::StatusOr<DefinitionPtr> FromLine(absl::string_view line) {
 }  // namespace
 
 std::string Stages::Save() const {
+  // In Yield the new ones are enforced, before it the old ones.
   std::string out;
-  for (const auto& [name, entry] : entries_) {
-    // Withdraw too: where the removal has not reached every node, it begins again.
-    if (entry.step == Step::kIntroduce) continue;
-    absl::StrAppend(&out, entry.in_force->cluster()
-                              ? ToLine<v1alpha1::ClusterEncryptionPolicy>(*entry.in_force, "ClusterEncryptionPolicy")
-                              : ToLine<v1alpha1::EncryptionPolicy>(*entry.in_force, "EncryptionPolicy"));
+  for (const auto& [name, definition] : phase_ == Phase::kYield ? to_ : from_) {
+    absl::StrAppend(&out, definition->cluster()
+                              ? ToLine<v1alpha1::ClusterEncryptionPolicy>(*definition, "ClusterEncryptionPolicy")
+                              : ToLine<v1alpha1::EncryptionPolicy>(*definition, "EncryptionPolicy"));
   }
   return out;
 }
 
 absl::Status Stages::Load(absl::string_view text, absl::Time now) {
-  std::map<std::string, Entry> entries;
+  Definitions loaded;
   int number = 0;
   for (const absl::string_view line : absl::StrSplit(text, '\n')) {
     ++number;
@@ -71,12 +71,12 @@ absl::Status Stages::Load(absl::string_view text, absl::Time now) {
       return absl::InvalidArgumentError(
           absl::StrCat("policies in force, line ", number, ": ", definition.status().message()));
     }
-    Entry& entry = entries[(*definition)->name];
-    entry.in_force = entry.desired = *std::move(definition);
+    loaded[(*definition)->name] = *std::move(definition);
   }
-  entries_ = std::move(entries);
-  if (!entries_.empty()) hold_until_ = now + options_.grace;
-  Publish(now);
+  from_ = to_ = desired_ = std::move(loaded);
+  if (!from_.empty()) hold_until_ = now + options_.grace;
+  Begin(Phase::kSteady, now);
+  Report(now);
   return absl::OkStatus();
 }
 

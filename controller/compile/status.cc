@@ -29,7 +29,8 @@ void AddCondition(v1alpha1::PolicyStatus* status, const char* type, bool holds, 
   out->set_status(holds ? "True" : "False");
   out->set_reason(std::move(reason));
   out->set_message(std::move(message));
-  if (since != absl::Time()) out->set_last_transition_time(absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", since, absl::UTCTimeZone()));
+  if (since != absl::Time())
+    out->set_last_transition_time(absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", since, absl::UTCTimeZone()));
   out->set_observed_generation(status->observed_generation());
 }
 
@@ -89,7 +90,8 @@ class Reporter {
     }
     std::string message = problems.front()->ToString();
     if (problems.size() > 1) absl::StrAppend(&message, " (and ", problems.size() - 1, " more)");
-    AddCondition(status, "Accepted", false, in_force ? "InvalidKeepsLastVersion" : "Invalid", std::move(message), since);
+    AddCondition(status, "Accepted", false, in_force ? "InvalidKeepsLastVersion" : "Invalid", std::move(message),
+                 since);
   }
 
   void Programmed(const PolicyProgress* progress, const std::set<std::string>& nodes, absl::Time since,
@@ -112,9 +114,11 @@ class Reporter {
     status->set_programmed_nodes(static_cast<int32_t>(nodes.size() - missing.size()));
     const std::string count = absl::StrCat(nodes.size() - missing.size(), " of ", nodes.size(), " nodes");
     if (!refusing.empty()) {
-      AddCondition(status, "Programmed", false, "Refused", absl::StrCat(count, "; refused by ", Named(refusing)), since);
+      AddCondition(status, "Programmed", false, "Refused", absl::StrCat(count, "; refused by ", Named(refusing)),
+                   since);
     } else if (!missing.empty()) {
-      AddCondition(status, "Programmed", false, "Waiting", absl::StrCat(count, "; waiting for ", Named(missing)), since);
+      AddCondition(status, "Programmed", false, "Waiting", absl::StrCat(count, "; waiting for ", Named(missing)),
+                   since);
     } else if (progress->step != Step::kSteady) {
       AddCondition(status, "Programmed", false, "Activating", absl::StrCat(count, " in this step"), since);
     } else {
@@ -124,7 +128,8 @@ class Reporter {
 
   static void Conflicted(const std::vector<std::string>& others, absl::Time since, v1alpha1::PolicyStatus* status) {
     if (others.empty()) {
-      AddCondition(status, "Conflicted", false, "NoConflict", "no policy of the same priority answers differently", since);
+      AddCondition(status, "Conflicted", false, "NoConflict", "no policy of the same priority answers differently",
+                   since);
     } else {
       AddCondition(status, "Conflicted", true, "SamePriority",
                    absl::StrCat("for some flows ", Named(others),
@@ -173,9 +178,8 @@ std::vector<PolicyReport> ReportPolicies(const Stages& stages, const CompiledMes
 std::string StatusText(const std::vector<PolicyReport>& reports, const std::vector<source::Problem>& problems) {
   size_t width = 6;
   for (const PolicyReport& report : reports) width = std::max(width, report.name.size());
-  std::string out =
-      absl::StrFormat("%-*s  %-11s  %5s  %-8s  %-10s  %-10s  %s\n", static_cast<int>(width), "POLICY", "STAGE", "NODES",
-                      "ACCEPTED", "PROGRAMMED", "CONFLICTED", "PODS");
+  std::string out = absl::StrFormat("%-*s  %-11s  %5s  %-8s  %-10s  %-10s  %s\n", static_cast<int>(width), "POLICY",
+                                    "STAGE", "NODES", "ACCEPTED", "PROGRAMMED", "CONFLICTED", "PODS");
   for (const PolicyReport& report : reports) {
     const auto& status = report.status;
     absl::StrAppendFormat(&out, "%-*s  %-11s  %5s  %-8s  %-10s  %-10s  %d\n", static_cast<int>(width), report.name,

@@ -15,8 +15,8 @@
 namespace espalier::compile {
 
 struct PolicyReport {
-  std::string name;                // "EncryptionPolicy/shop/web"
-  v1alpha1::PolicyStatus status;   // conditions Accepted, Programmed, Conflicted
+  std::string name;               // "EncryptionPolicy/shop/web"
+  v1alpha1::PolicyStatus status;  // conditions Accepted, Programmed, Conflicted
 };
 
 // One report for every policy that is desired, in force or refused, by name. `problems`: the source's. `acked`: the

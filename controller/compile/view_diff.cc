@@ -1,7 +1,6 @@
 #include "controller/compile/view_diff.h"
 
-#include <algorithm>
-#include <set>
+#include <utility>
 
 #include "google/protobuf/util/message_differencer.h"
 
@@ -9,7 +8,12 @@ namespace espalier::compile {
 namespace {
 
 bool Equal(const ResourcePtr& a, const ResourcePtr& b) {
-  return a == b || (a != nullptr && b != nullptr && google::protobuf::util::MessageDifferencer::Equals(*a, *b));
+  return a == b || google::protobuf::util::MessageDifferencer::Equals(*a, *b);
+}
+
+const ResourceMap& OrEmpty(const std::shared_ptr<const ResourceMap>& half) {
+  static const ResourceMap* const kEmpty = new ResourceMap();
+  return half == nullptr ? *kEmpty : *half;
 }
 
 }  // namespace
@@ -23,10 +27,10 @@ ViewDelta Diff(const ResourceMap& from, const ResourceMap& to) {
       out.removed.push_back(a->first);
       ++a;
     } else if (a == from.end() || b->first < a->first) {
-      out.changed.emplace_back(b->first, b->second);
+      out.changed.push_back(b->second);
       ++b;
     } else {
-      if (!Equal(a->second, b->second)) out.changed.emplace_back(b->first, b->second);
+      if (!Equal(a->second, b->second)) out.changed.push_back(b->second);
       ++a;
       ++b;
     }
@@ -34,9 +38,7 @@ ViewDelta Diff(const ResourceMap& from, const ResourceMap& to) {
   return out;
 }
 
-std::shared_ptr<const ViewDelta> ViewDiffer::Between(const Part& from, const Part& to) {
-  static const auto* const kNothing = new std::shared_ptr<const ViewDelta>(std::make_shared<const ViewDelta>());
-  if (from == to) return *kNothing;
+std::shared_ptr<const ViewDelta> ViewDiffer::Common(const Half& from, const Half& to) {
   constexpr size_t kKept = 32;
   {
     absl::MutexLock lock(&mutex_);
@@ -44,9 +46,7 @@ std::shared_ptr<const ViewDelta> ViewDiffer::Between(const Part& from, const Par
       if (known.from == from && known.to == to) return known.delta;
     }
   }
-  static const ResourceMap* const kEmpty = new ResourceMap();
-  auto delta = std::make_shared<const ViewDelta>(
-      compile::Diff(from == nullptr ? *kEmpty : *from, to == nullptr ? *kEmpty : *to));
+  auto delta = std::make_shared<const ViewDelta>(compile::Diff(OrEmpty(from), OrEmpty(to)));
   absl::MutexLock lock(&mutex_);
   Known known{from, to, delta};
   if (known_.size() < kKept) {
@@ -58,21 +58,12 @@ std::shared_ptr<const ViewDelta> ViewDiffer::Between(const Part& from, const Par
 }
 
 ViewDelta ViewDiffer::Diff(const NodeView& from, const NodeView& to) {
-  std::map<std::string, ResourcePtr> changed;
-  std::set<std::string> removed;
-  for (const auto& [old_part, new_part] :
-       {std::pair(&from.common, &to.common), std::pair(&from.policies, &to.policies), std::pair(&from.own, &to.own)}) {
-    const std::shared_ptr<const ViewDelta> delta = Between(*old_part, *new_part);
-    changed.insert(delta->changed.begin(), delta->changed.end());
-    removed.insert(delta->removed.begin(), delta->removed.end());
-  }
   ViewDelta out;
-  // A key can be in two parts, or move from one to another.
-  for (const auto& [key, resource] : changed) {
-    if (from.common == nullptr || !Equal(from.Find(key), resource)) out.changed.emplace_back(key, resource);
-  }
-  for (const std::string& key : removed) {
-    if (!changed.contains(key) && to.Find(key) == nullptr) out.removed.push_back(key);
+  if (from.common != to.common) out = *Common(from.common, to.common);
+  if (from.own != to.own) {
+    ViewDelta own = compile::Diff(OrEmpty(from.own), OrEmpty(to.own));
+    out.changed.insert(out.changed.end(), own.changed.begin(), own.changed.end());
+    out.removed.insert(out.removed.end(), own.removed.begin(), own.removed.end());
   }
   return out;
 }

@@ -14,7 +14,7 @@
 namespace espalier::compile {
 
 struct ViewDelta {
-  std::vector<std::pair<std::string, ResourcePtr>> changed;  // new or different, with their keys, sorted
+  std::vector<ResourcePtr> changed;  // new or different, by key
   std::vector<std::string> removed;  // keys, sorted
 
   bool empty() const { return changed.empty() && removed.empty(); }
@@ -23,20 +23,20 @@ struct ViewDelta {
 // Resources that differ in content; equal pointers are not looked into.
 ViewDelta Diff(const ResourceMap& from, const ResourceMap& to);
 
-// Diffs of views. Most nodes go from the same shared parts to the same others: such a diff is made once and kept (the
+// Diffs of views. Most nodes go from the same common half to the same other: such a diff is made once and kept (the
 // last 32). Thread-safe.
 class ViewDiffer {
  public:
-  // Null parts are empty: from an empty view everything is new.
+  // `from` may have null halves: everything is new then.
   ViewDelta Diff(const NodeView& from, const NodeView& to);
 
  private:
-  using Part = std::shared_ptr<const ResourceMap>;
+  using Half = std::shared_ptr<const ResourceMap>;
   struct Known {
-    Part from, to;  // held, so that their addresses stay theirs
+    Half from, to;  // held, so that their addresses stay theirs
     std::shared_ptr<const ViewDelta> delta;
   };
-  std::shared_ptr<const ViewDelta> Between(const Part& from, const Part& to);
+  std::shared_ptr<const ViewDelta> Common(const Half& from, const Half& to);
 
   absl::Mutex mutex_;
   std::vector<Known> known_ ABSL_GUARDED_BY(mutex_);

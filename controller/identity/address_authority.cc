@@ -78,9 +78,11 @@ std::string WhyNot(const source::Node& node, const IpAddress& address, const Cid
     if (cidr.Contains(address)) return "";
     own.push_back(cidr.ToString());
   }
-  if (!own.empty()) return absl::StrCat("is outside of the podCIDRs of its node ", node.name, " (", absl::StrJoin(own, ", "), ")");
+  if (!own.empty())
+    return absl::StrCat("is outside of the podCIDRs of its node ", node.name, " (", absl::StrJoin(own, ", "), ")");
   const NodePtr owner = owners.Owner(address);
-  if (owner != nullptr && owner->name != node.name) return absl::StrCat("is inside of the podCIDRs of node ", owner->name);
+  if (owner != nullptr && owner->name != node.name)
+    return absl::StrCat("is inside of the podCIDRs of node ", owner->name);
   return "";
 }
 
@@ -100,13 +102,16 @@ AddressAssignment AssignAddresses(const source::ObjectStore& objects, const std:
     const auto node = objects.nodes->find(pod->node_name);
     for (const IpAddress& address : pod->pod_ips) {
       if (node == objects.nodes->end()) {
-        out.problems.push_back(Conflict(*pod, address, absl::StrCat("is on the node ", pod->node_name, ", which does not exist"),
+        out.problems.push_back(Conflict(*pod, address,
+                                        absl::StrCat("is on the node ", pod->node_name, ", which does not exist"),
                                         "add the Node, or correct spec.nodeName"));
         continue;
       }
       const std::string why_not = WhyNot(*node->second, address, owners, node_addresses);
       if (!why_not.empty()) {
-        out.problems.push_back(Conflict(*pod, address, why_not, "correct the pod's status or the node's podCIDRs; until then its traffic is dropped"));
+        out.problems.push_back(
+            Conflict(*pod, address, why_not,
+                     "correct the pod's status or the node's podCIDRs; until then its traffic is dropped"));
         continue;
       }
       claims[address].push_back({pod, node->second});
@@ -131,8 +136,9 @@ AddressAssignment AssignAddresses(const source::ObjectStore& objects, const std:
       }
       out.problems.push_back(Conflict(
           *claim.pod, address,
-          holder != nullptr ? absl::StrCat("already belongs to the live pod ", Name(*holder->pod))
-                            : absl::StrCat("is claimed by the live pod ", absl::StrJoin(others, ", "), " too, and neither has it"),
+          holder != nullptr
+              ? absl::StrCat("already belongs to the live pod ", Name(*holder->pod))
+              : absl::StrCat("is claimed by the live pod ", absl::StrJoin(others, ", "), " too, and neither has it"),
           "remove one of the pods, or correct its status"));
     }
   }

@@ -6,9 +6,9 @@
 // Why replicas and restarts agree: the number is a function of the *set* of descriptions that exist, of nothing else.
 // Two descriptions may fold to one number (likely beyond some 5,000 of them). So descriptions are taken in the order of
 // their full hash, and each takes the first free of its candidates 0, 1, 2, ... (candidate n is the hash of the
-// description's hash with n appended). Neither order of arrival nor history plays a part. A description that comes later may
-// thereby move another to its next candidate; that is harmless, since no number crosses the wire between nodes and a
-// node's view changes as a whole.
+// description's hash with n appended). Neither order of arrival nor history plays a part. A description that comes
+// later may thereby move another to its next candidate; that is harmless, since no number crosses the wire between
+// nodes and a node's view changes as a whole.
 #ifndef ESPALIER_CONTROLLER_IDENTITY_LABEL_IDENTITY_H_
 #define ESPALIER_CONTROLLER_IDENTITY_LABEL_IDENTITY_H_
 

@@ -31,7 +31,7 @@ std::string Nearest(absl::string_view name, const std::vector<std::string>& choi
   constexpr size_t kLongest = 64;
   if (name.empty() || name.size() > kLongest) return "";
   const std::string lower = absl::AsciiStrToLower(name);
-  const size_t allowed = std::min<size_t>(3, std::max<size_t>(1, name.size() / 3));
+  const size_t allowed = std::min<size_t>(3, name.size() / 3);
   std::string best;
   size_t fewest = allowed + 1;
   for (const std::string& choice : choices) {

@@ -55,8 +55,8 @@ struct Pod {
   std::string node_name;           // empty: not scheduled yet
   std::vector<IpAddress> pod_ips;  // status.podIPs, or status.podIP
   bool host_network = false;
-  std::string phase;      // Pending, Running, Succeeded, Failed, Unknown, or empty
-  std::string created;    // metadata.creationTimestamp (RFC 3339, sorts as text), or empty
+  std::string phase;    // Pending, Running, Succeeded, Failed, Unknown, or empty
+  std::string created;  // metadata.creationTimestamp (RFC 3339, sorts as text), or empty
 
   // Succeeded or Failed: its addresses are free for others.
   bool finished() const { return phase == "Succeeded" || phase == "Failed"; }

@@ -30,7 +30,8 @@ bool IsOneOf(const std::string& text, const std::vector<std::string>& choices) {
 }
 
 constexpr char kLabelKeyRemedy[] =
-    "write NAME or DOMAIN/NAME, the name of at most 63 letters, digits, '-', '_' and '.', a letter or digit at both ends";
+    "write NAME or DOMAIN/NAME, the name of at most 63 letters, digits, '-', '_' and '.', a letter or digit at both "
+    "ends";
 constexpr char kLabelValueRemedy[] =
     "write at most 63 letters, digits, '-', '_' and '.', a letter or digit at both ends";
 
@@ -125,8 +126,8 @@ class Checker : public Findings {
       Add(absl::StrCat(field, ".endPort"), absl::StrCat(port.end_port()), "is given without port",
           "give port, the first of the range");
     } else if (port.end_port() < port.port()) {
-      Add(absl::StrCat(field, ".endPort"), absl::StrCat(port.end_port()),
-          absl::StrCat("is below port ", port.port()), "write the range from its lower end to its upper end");
+      Add(absl::StrCat(field, ".endPort"), absl::StrCat(port.end_port()), absl::StrCat("is below port ", port.port()),
+          "write the range from its lower end to its upper end");
     }
   }
 
@@ -149,7 +150,8 @@ class Checker : public Findings {
       if (cluster) {
         Selector("spec.namespaceSelector", spec.namespace_selector(), false);
       } else {
-        Add("spec.namespaceSelector", "", "is only for a ClusterEncryptionPolicy: this policy is about its own namespace",
+        Add("spec.namespaceSelector", "",
+            "is only for a ClusterEncryptionPolicy: this policy is about its own namespace",
             "remove it, or make this a ClusterEncryptionPolicy");
       }
     }
@@ -227,12 +229,13 @@ class Checker : public Findings {
 template <typename Policy>
 std::vector<Problem> ValidatePolicy(const Policy& policy, absl::string_view kind, bool cluster) {
   const auto& meta = policy.metadata();
-  const std::string object = cluster ? absl::StrCat(kind, "/", meta.name())
-                                     : absl::StrCat(kind, "/", meta.namespace_(), "/", meta.name());
+  const std::string object =
+      cluster ? absl::StrCat(kind, "/", meta.name()) : absl::StrCat(kind, "/", meta.namespace_(), "/", meta.name());
   std::vector<Problem> problems = ValidateName(object, cluster ? "" : meta.namespace_(), meta.name());
   Checker checker(object);
   if (!policy.has_spec()) {
-    checker.Add("spec", "", "is missing", "write \"spec: {action: Require}\" to require encryption for all of its pods");
+    checker.Add("spec", "", "is missing",
+                "write \"spec: {action: Require}\" to require encryption for all of its pods");
   } else {
     checker.Spec(policy.spec(), cluster);
   }
@@ -264,15 +267,14 @@ std::vector<Problem> ValidateInMesh(const v1alpha1::PolicySpec& spec, absl::stri
       const bool inside = std::any_of(mesh_cidrs.begin(), mesh_cidrs.end(),
                                       [&cidr](const IpPrefix& mesh) { return mesh.Contains(*cidr); });
       if (inside) continue;
-      checker.Add(absl::StrCat("spec.rules[", r, "].peers[", p, "].cidr"), rule.peers(p).cidr(),
-                  "is required to be encrypted, but is not inside the mesh's pod networks: no tunnel leads there",
-                  absl::StrCat("use action Prefer, Bypass or Deny for it, or a CIDR inside ",
-                               absl::StrJoin(mesh_cidrs.begin(),
-                                             mesh_cidrs.begin() + std::min<size_t>(mesh_cidrs.size(), 4), ", ",
-                                             [](std::string* out, const IpPrefix& c) {
-                                               absl::StrAppend(out, c.ToString());
-                                             }),
-                               "; gateways outside come with ExternalPeer"));
+      checker.Add(
+          absl::StrCat("spec.rules[", r, "].peers[", p, "].cidr"), rule.peers(p).cidr(),
+          "is required to be encrypted, but is not inside the mesh's pod networks: no tunnel leads there",
+          absl::StrCat(
+              "use action Prefer, Bypass or Deny for it, or a CIDR inside ",
+              absl::StrJoin(mesh_cidrs.begin(), mesh_cidrs.begin() + std::min<size_t>(mesh_cidrs.size(), 4), ", ",
+                            [](std::string* out, const IpPrefix& c) { absl::StrAppend(out, c.ToString()); }),
+              "; gateways outside come with ExternalPeer"));
     }
   }
   return checker.Take();

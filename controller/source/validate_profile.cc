@@ -41,14 +41,16 @@ class Checker : public Findings {
     if (text.empty()) return;
     const auto number = ParseDecimal(text);
     if (!number.has_value()) {
-      Add(field, text, "is not a decimal number", absl::StrCat("write digits only, in quotes, at least \"", least, "\""));
+      Add(field, text, "is not a decimal number",
+          absl::StrCat("write digits only, in quotes, at least \"", least, "\""));
     } else if (*number < least || *number > most) {
       Add(field, text, *number < least ? "is too small" : "is too large",
           absl::StrCat("write a number from \"", least, "\" to \"", most, "\""));
     }
   }
 
- private:};
+ private:
+};
 
 }  // namespace
 

@@ -42,7 +42,8 @@ class FieldReader {
     const Value* v = At(path);
     if (v == nullptr) return out;
     if (!v->is_map()) {
-      Add(*v, path, absl::StrCat("is ", v->KindName(), ", but must be a mapping of texts"), "write \"KEY: VALUE\" below it");
+      Add(*v, path, absl::StrCat("is ", v->KindName(), ", but must be a mapping of texts"),
+          "write \"KEY: VALUE\" below it");
       return out;
     }
     for (const auto& [key, member] : v->members) {
@@ -171,7 +172,10 @@ bool IsCoreKind(absl::string_view kind) {
 void DecodeCoreObject(const Value& value, DecodedObject* out) {
   FieldReader in(value, out);
   const ObjectKey& key = out->key;
-  for (Problem& problem : ValidateName(key.ToString(), key.ns, key.name)) out->problems.push_back(std::move(problem));
+  for (Problem& problem : ValidateName(key.ToString(), key.ns, key.name)) {
+    problem.line = value.LineOf(problem.field);
+    out->problems.push_back(std::move(problem));
+  }
   std::string uid = in.Text("metadata.uid");
   if (uid.empty()) uid = DerivedUid(key);
   const auto take = [out, &key, &uid](auto object) {

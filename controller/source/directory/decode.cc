@@ -28,8 +28,9 @@ const std::vector<std::string>& OurKinds() {
 // Fields of Kubernetes' ObjectMeta that mean nothing to Espalier.
 bool IsOtherMetadata(absl::string_view name) {
   static constexpr absl::string_view kNames[] = {
-      "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "finalizers",
-      "generateName",      "managedFields",     "ownerReferences",            "selfLink",
+      "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds",
+      "finalizers",        "generateName",      "managedFields",
+      "ownerReferences",   "selfLink",
   };
   return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
 }
@@ -80,9 +81,10 @@ class Decoder {
       return;
     }
     const bool ours = version == kOurVersion;
-    const std::string list_of = std::string(absl::string_view(kind).substr(0, kind.size() - std::min<size_t>(4, kind.size())));
-    if (absl::EndsWith(kind, "List") && ((version == "v1" && (list_of.empty() || IsCoreKind(list_of))) ||
-                                         (ours && IsOurs(list_of)))) {
+    const std::string list_of =
+        std::string(absl::string_view(kind).substr(0, kind.size() - std::min<size_t>(4, kind.size())));
+    if (absl::EndsWith(kind, "List") &&
+        ((version == "v1" && (list_of.empty() || IsCoreKind(list_of))) || (ours && IsOurs(list_of)))) {
       List(v, document, version, list_of);
       return;
     }
@@ -162,14 +164,15 @@ class Decoder {
     const Value* name = meta == nullptr ? nullptr : meta->Find("name");
     if (name == nullptr || !name->is_text() || name->text.empty()) {
       Refuse(meta == nullptr ? v : *meta, document, "metadata.name", name == nullptr ? "" : name->Shown(),
-             name == nullptr ? absl::StrCat("is missing from this ", kind) : absl::StrCat("is ", name->KindName(), ", but must be text"),
+             name == nullptr ? absl::StrCat("is missing from this ", kind)
+                             : absl::StrCat("is ", name->KindName(), ", but must be text"),
              "write metadata: {name: NAME}; put it in quotes if it is a number");
       return;
     }
     const Value* ns = meta->Find("namespace");
     if (ns != nullptr && !ns->is_null() && !ns->is_text()) {
-      Refuse(*ns, document, "metadata.namespace", ns->Shown(), absl::StrCat("is ", ns->KindName(), ", but must be text"),
-             "put it in quotes");
+      Refuse(*ns, document, "metadata.namespace", ns->Shown(),
+             absl::StrCat("is ", ns->KindName(), ", but must be text"), "put it in quotes");
       return;
     }
     DecodedObject object;
@@ -231,8 +234,7 @@ std::string DerivedUid(const ObjectKey& key) {
   // RFC 9562, section 5.8: version 8 is for hashes of one's own choice; its variant bits are 10.
   digest[6] = static_cast<unsigned char>((digest[6] & 0x0f) | 0x80);
   digest[8] = static_cast<unsigned char>((digest[8] & 0x3f) | 0x80);
-  const std::string hex =
-      absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(digest), 16));
+  const std::string hex = absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(digest), 16));
   return absl::StrCat(hex.substr(0, 8), "-", hex.substr(8, 4), "-", hex.substr(12, 4), "-", hex.substr(16, 4), "-",
                       hex.substr(20, 12));
 }

@@ -15,12 +15,11 @@
 
 namespace espalier::source {
 
-using AnyObject =
-    std::variant<std::monostate, std::shared_ptr<const Node>, std::shared_ptr<const Namespace>,
-                 std::shared_ptr<const Pod>, std::shared_ptr<const Service>, std::shared_ptr<const ServiceAccount>,
-                 std::shared_ptr<const v1alpha1::EncryptionPolicy>,
-                 std::shared_ptr<const v1alpha1::ClusterEncryptionPolicy>,
-                 std::shared_ptr<const v1alpha1::EncryptionProfile>>;
+using AnyObject = std::variant<std::monostate, std::shared_ptr<const Node>, std::shared_ptr<const Namespace>,
+                               std::shared_ptr<const Pod>, std::shared_ptr<const Service>,
+                               std::shared_ptr<const ServiceAccount>, std::shared_ptr<const v1alpha1::EncryptionPolicy>,
+                               std::shared_ptr<const v1alpha1::ClusterEncryptionPolicy>,
+                               std::shared_ptr<const v1alpha1::EncryptionProfile>>;
 
 struct DecodedObject {
   ObjectKey key;
@@ -43,7 +42,8 @@ struct DecodedFile {
 // missing is "default", a UID that is missing is made from kind and name. Pure.
 DecodedFile DecodeFile(absl::string_view text, const YamlLimits& limits = {});
 
-// The UID of an object that has none: a UUID of version 8 (RFC 9562), the hash of kind, namespace and name, always the same.
+// The UID of an object that has none: a UUID of version 8 (RFC 9562), the hash of kind, namespace and name, always the
+// same.
 std::string DerivedUid(const ObjectKey& key);
 
 }  // namespace espalier::source

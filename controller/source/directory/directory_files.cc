@@ -70,7 +70,9 @@ TablePtr<T> MakeTable(const std::map<ObjectKey, AnyObject>& objects, const Table
   return table;
 }
 
-std::string Objects(size_t n) { return n == 1 ? "the object that it had stays" : absl::StrCat("the ", n, " objects that it had stay"); }
+std::string Objects(size_t n) {
+  return n == 1 ? "the object that it had stays" : absl::StrCat("the ", n, " objects that it had stay");
+}
 
 }  // namespace
 
@@ -84,7 +86,8 @@ void DirectoryFiles::Put(const std::string& name, absl::string_view text) {
   std::string digest = Digest(text);
   if (file.read && digest == file.text_digest) return;
   if (!file.objects.empty() && absl::StripAsciiWhitespace(text).empty()) {
-    PutUnreadable(name, Severity::kError, "is empty, as if cut off", "write it again, or delete it to remove its objects");
+    PutUnreadable(name, Severity::kError, "is empty, as if cut off",
+                  "write it again, or delete it to remove its objects");
     return;
   }
   dirty_ = true;
@@ -95,7 +98,8 @@ void DirectoryFiles::Put(const std::string& name, absl::string_view text) {
   for (Problem& problem : file.problems) {
     problem.file = name;
     if (!file.objects.empty()) {
-      problem.in_force = absl::StrCat("the file is taken whole or not at all: ", Objects(file.objects.size()), " in force");
+      problem.in_force =
+          absl::StrCat("the file is taken whole or not at all: ", Objects(file.objects.size()), " in force");
     } else {
       problem.in_force = "the file is taken whole or not at all: nothing of it is in force";
     }

@@ -32,8 +32,8 @@ class DirectoryFiles {
 
  private:
   struct File {
-    bool read = false;              // a text was ever taken
-    std::string text_digest;        // of the last text, taken or refused
+    bool read = false;        // a text was ever taken
+    std::string text_digest;  // of the last text, taken or refused
     std::vector<DecodedObject> objects;
     std::vector<Problem> problems;  // of the file as a whole
     std::map<std::string, int> ignored;

@@ -25,11 +25,11 @@
 namespace espalier::source {
 namespace {
 
-constexpr absl::Duration kQuiet = absl::Milliseconds(20);        // after the last event
-constexpr absl::Duration kPatience = absl::Milliseconds(200);    // after the first
-constexpr absl::Duration kMissing = absl::Milliseconds(60);      // an editor renames the old file before it makes the new
-constexpr absl::Duration kCompare = absl::Seconds(1);            // looking without being told
-constexpr absl::Duration kWritingIsNews = absl::Seconds(1);      // after that a file that stays open is a problem
+constexpr absl::Duration kQuiet = absl::Milliseconds(20);      // after the last event
+constexpr absl::Duration kPatience = absl::Milliseconds(200);  // after the first
+constexpr absl::Duration kMissing = absl::Milliseconds(60);    // an editor renames the old file before it makes the new
+constexpr absl::Duration kCompare = absl::Seconds(1);          // looking without being told
+constexpr absl::Duration kWritingIsNews = absl::Seconds(1);    // after that a file that stays open is a problem
 constexpr size_t kLargestFile = 10 << 20;
 
 // What shows that a file is another than before.
@@ -115,8 +115,7 @@ class DirectorySource : public Source {
       absl::Time until = compare_at;
       if (last_event.has_value()) until = std::min(*last_event + kQuiet, *first_event + kPatience);
       if (rescan_at_.has_value()) until = std::min(until, *rescan_at_);
-      const int64_t ms =
-          std::max<int64_t>(0, absl::ToInt64Milliseconds(until - absl::Now() + absl::Microseconds(999)));
+      const int64_t ms = std::max<int64_t>(0, absl::ToInt64Milliseconds(until - absl::Now() + absl::Microseconds(999)));
       pollfd fds[2] = {{watch_->fd(), POLLIN, 0}, {stop_fd_, POLLIN, 0}};
       if (poll(fds, 2, static_cast<int>(std::min<int64_t>(ms, absl::ToInt64Milliseconds(kCompare)))) < 0 &&
           errno != EINTR) {
@@ -129,8 +128,7 @@ class DirectorySource : public Source {
         last_event = now;
         if (!first_event.has_value()) first_event = now;
       }
-      const bool settled =
-          last_event.has_value() && (now >= *last_event + kQuiet || now >= *first_event + kPatience);
+      const bool settled = last_event.has_value() && (now >= *last_event + kQuiet || now >= *first_event + kPatience);
       // A clock that was set back must not stop the looking.
       const bool compare = now >= compare_at || compare_at - now > kCompare;
       if (!settled && !compare && !(rescan_at_.has_value() && now >= *rescan_at_)) continue;

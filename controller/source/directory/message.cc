@@ -62,7 +62,8 @@ class Matcher {
   void Field(const Value& v, const FieldDescriptor& field, const std::string& path) {
     if (field.is_map()) {
       if (!v.is_map()) {
-        Add(v, path, absl::StrCat("is ", v.KindName(), ", but must be a mapping of texts"), "write \"KEY: VALUE\" below it");
+        Add(v, path, absl::StrCat("is ", v.KindName(), ", but must be a mapping of texts"),
+            "write \"KEY: VALUE\" below it");
         return;
       }
       const FieldDescriptor& of_value = *field.message_type()->map_value();
@@ -136,7 +137,8 @@ std::vector<Problem> ToMessage(const Value& value, absl::string_view object, goo
       google::protobuf::StringPiece(json.data(), json.size()), message, options);
   if (!status.ok()) {
     Findings findings(object);
-    findings.Add("", "", absl::StrCat("does not fit its kind: ", std::string(status.message())), "compare it with docs/policy-guide.md");
+    findings.Add("", "", absl::StrCat("does not fit its kind: ", std::string(status.message())),
+                 "compare it with docs/policy-guide.md");
     problems = findings.Take();
   }
   return problems;

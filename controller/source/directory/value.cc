@@ -90,7 +90,9 @@ int Value::LineOf(absl::string_view field) const {
       const absl::string_view index = field.substr(1, field.find(']') - 1);
       field.remove_prefix(std::min(field.size(), index.size() + 2));
       size_t i = 0;
-      next = at->is_map() ? at->Find(index) : absl::SimpleAtoi(index, &i) && i < at->items.size() ? &at->items[i] : nullptr;
+      next = at->is_map()                                          ? at->Find(index)
+             : absl::SimpleAtoi(index, &i) && i < at->items.size() ? &at->items[i]
+                                                                   : nullptr;
     } else {
       const size_t end = std::min(field.size(), field.find_first_of(".["));
       next = at->Find(field.substr(0, end));

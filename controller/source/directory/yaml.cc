@@ -50,7 +50,7 @@ bool ParseInteger(absl::string_view text, int64_t* out) {
   uint64_t magnitude = 0;
   if (rest.empty()) return false;
   for (const char c : rest) {
-    const int digit = absl::ascii_isdigit(c)   ? c - '0'
+    const int digit = absl::ascii_isdigit(c)    ? c - '0'
                       : absl::ascii_isxdigit(c) ? absl::ascii_tolower(c) - 'a' + 10
                                                 : 99;
     if (digit >= base) return false;
@@ -231,7 +231,8 @@ class Builder : public YAML::EventHandler {
     } else if (v.is_map()) {
       frame->merged.push_back(std::move(v));
     } else {
-      throw Refusal{v.line, "\"<<\" is followed by something that is not a mapping", "name a mapping, or remove \"<<\""};
+      throw Refusal{v.line, "\"<<\" is followed by something that is not a mapping",
+                    "name a mapping, or remove \"<<\""};
     }
   }
 
