@@ -164,9 +164,11 @@ absl::Status VerifyDigitalSignature(ByteSpan auth_data, ByteSpan signed_octets, 
 
 Bytes EcdsaSha256AuthData(ByteSpan der_signature) {
   constexpr absl::string_view kIdentifier = Der(kEcdsa256);
-  Bytes out = {static_cast<uint8_t>(kIdentifier.size())};
-  out.insert(out.end(), kIdentifier.begin(), kIdentifier.end());
-  out.insert(out.end(), der_signature.begin(), der_signature.end());
+  Bytes out;
+  Writer w(&out);
+  w.U8(static_cast<uint8_t>(kIdentifier.size()));
+  for (const char c : kIdentifier) w.U8(static_cast<uint8_t>(c));
+  w.Raw(der_signature);
   return out;
 }
 
