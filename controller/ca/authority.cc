@@ -230,7 +230,7 @@ uint64_t Authority::issued() const {
   return issued_;
 }
 
-std::string Authority::bundle_path() const { return options_.state_dir + "/bundle.pem"; }
+std::string Authority::bundle_path() const { return options_.state_dir + "/trust-bundle.pem"; }
 std::string Authority::server_path() const { return options_.state_dir + "/server.pem"; }
 
 absl::Status Revoke(const std::string& state_dir, absl::string_view serial) {

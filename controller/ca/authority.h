@@ -6,7 +6,7 @@
 //   ca.pem            the issuing certificate, then its intermediates up to an operator's root, if there is one
 //   extra-anchors.pem optional: anchors besides the issuing CA (the old or next CA while one is replaced, an operator's
 //                     root)
-//   bundle.pem        written: every anchor. What an agent needs for its first contact.
+//   trust-bundle.pem  written: every anchor. What an agent needs for its first contact.
 //   revoked           one serial a line, hexadecimal; '#' begins a comment. `espalier-controller revoke` appends.
 //   server.pem        written: the controller's TLS key and certificate, mode 0600
 //   tokens/           see join_tokens.h

@@ -12,7 +12,7 @@
 
 namespace espalier::distribute {
 
-// Serves until destroyed. TLS follows the authority's server.pem and bundle.pem on disk (looked at every second): a
+// Serves until destroyed. TLS follows the authority's server.pem and trust-bundle.pem on disk (looked at every second): a
 // renewed certificate and new anchors hold for new handshakes, open streams go on. A client certificate is asked for and
 // verified if it comes.
 class ControlServer {
