@@ -47,7 +47,6 @@ void Stages::SetDesired(const std::vector<DefinitionPtr>& definitions, absl::Tim
       const DefinitionPtr next = Find(desired_, name);
       if (next != nullptr && Same(next, definition)) definition = next;
     }
-    if (phase_ == Phase::kSteady) skipped_.clear();
     to_ = desired_;
     Begin(Moving(from_, to_).empty() ? Phase::kSteady : Phase::kMeet, now);
   }
@@ -84,6 +83,11 @@ std::optional<absl::Time> Stages::next_deadline() const {
 
 bool Stages::StepIsOver(absl::Time now) {
   if (now < hold_until_) return false;
+  // A Yield in which nothing yields is what comes after it already.
+  if (phase_ == Phase::kYield &&
+      std::none_of(current_.begin(), current_.end(), [](const ActivePolicy& p) { return p.stage == v1::STAGE_SEND; })) {
+    return true;
+  }
   std::vector<std::string> silent;
   for (const auto& [node, peer] : peers_) {
     if (peer.acked >= step_revision_) continue;
@@ -110,6 +114,11 @@ void Stages::Settle(absl::Time now) {
 // If what is sent does not change by it, nodes have acknowledged the step already.
 void Stages::Begin(Phase phase, absl::Time now) {
   const bool moves = phase != phase_;
+  if (phase == Phase::kMeet) {
+    if (phase_ != Phase::kMeet) skipped_.clear();
+    moving_.clear();
+    for (const DefinitionPtr& definition : Moving(from_, to_)) moving_.insert(definition->name);
+  }
   phase_ = phase;
   if (phase == Phase::kSteady) from_ = to_;
   std::vector<ActivePolicy> next = Render();
@@ -180,11 +189,9 @@ void Stages::Report(absl::Time now) {
         known == progress_.end() || known->second.step != out.step || known->second.in_force != out.in_force;
     out.revision = moved || out.step != Step::kSteady ? step_revision_ : known->second.revision;
     out.since = moved ? now : known->second.since;
-    const bool affected = out.step != Step::kSteady || (phase_ != Phase::kSteady && before == nullptr);
-    if (affected) out.waiting_for = waiting;
-    if (affected || (!moved && known != progress_.end() && !known->second.skipped.empty())) {
-      out.skipped.assign(skipped_.begin(), skipped_.end());
-    }
+    if (!moving_.contains(name)) continue;
+    out.skipped.assign(skipped_.begin(), skipped_.end());
+    out.waiting_for = waiting;
   }
   progress_ = std::move(next);
 }

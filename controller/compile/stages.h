@@ -149,7 +149,8 @@ class Stages {
   uint64_t step_revision_ = 1;
   absl::Time step_since_ = absl::InfinitePast();
   absl::Time hold_until_ = absl::InfinitePast();
-  std::set<std::string> skipped_;
+  std::set<std::string> moving_;   // policies of the change under way, or of the last one
+  std::set<std::string> skipped_;  // nodes that it went on without
   std::map<std::string, Peer> peers_;
   std::vector<ActivePolicy> current_;
   std::map<std::string, PolicyProgress> progress_;

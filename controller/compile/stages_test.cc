@@ -102,6 +102,7 @@ TEST_F(StagesTest, ARemovedPolicy) {
   Connect();
   Set({Define("p", "Require")});
   AckAll();
+  AckAll();
   Set({});
   EXPECT_EQ(Sent(), "p/S:Require");
   EXPECT_EQ(Progress("p").step, Step::kWithdraw);
