@@ -23,8 +23,8 @@ class EventQueue {
   // The next event, or null when `deadline` comes first.
   std::function<void()> Take(absl::Time deadline) {
     absl::MutexLock lock(&mutex_);
-    mutex_.AwaitWithDeadline(absl::Condition(+[](std::deque<std::function<void()>>* e) { return !e->empty(); }, &events_),
-                             deadline);
+    mutex_.AwaitWithDeadline(
+        absl::Condition(+[](std::deque<std::function<void()>>* e) { return !e->empty(); }, &events_), deadline);
     if (events_.empty()) return nullptr;
     std::function<void()> event = std::move(events_.front());
     events_.pop_front();

@@ -92,7 +92,8 @@ class RunningController final : public Controller {
   void CompileAndPublish(absl::Time now);
   void SaveState();
   void MakeReport(absl::Time now);
-  void LogProblems(const std::vector<source::Problem>& problems, std::set<source::Problem>* known);
+  // Each once, and its end.
+  void LogProblems(const std::vector<source::Problem>& problems);
   compile::MeshFacts MeshFacts() const;
   // The snapshot with what is newer than the control thread's last report.
   status::Snapshot Now() const;
@@ -186,8 +187,8 @@ absl::Status RunningController::Begin() {
     http_ = *std::move(started);
   }
   thread_ = std::thread([this] { Run(); });
-  LOG(INFO) << "controller ready listen=" << options_.listen << " port=" << server_->port()
-            << " source=\"" << source_->Name() << "\" epoch=" << distributor_.epoch();
+  LOG(INFO) << "controller ready listen=" << options_.listen << " port=" << server_->port() << " source=\""
+            << source_->Name() << "\" epoch=" << distributor_.epoch();
   return absl::OkStatus();
 }
 
@@ -312,20 +313,20 @@ void RunningController::CompileAndPublish(absl::Time now) {
   snapshot_.last_compile_seconds = seconds;
 }
 
-void RunningController::LogProblems(const std::vector<source::Problem>& problems, std::set<source::Problem>* known) {
+void RunningController::LogProblems(const std::vector<source::Problem>& problems) {
   std::set<source::Problem> now(problems.begin(), problems.end());
   for (const source::Problem& problem : now) {
-    if (known->contains(problem)) continue;
+    if (logged_problems_.contains(problem)) continue;
     if (problem.severity == source::Severity::kNote) {
       LOG(INFO) << "object note: " << problem.ToString();
     } else {
       LOG(WARNING) << "object problem: " << problem.ToString();
     }
   }
-  for (const source::Problem& problem : *known) {
+  for (const source::Problem& problem : logged_problems_) {
     if (!now.contains(problem)) LOG(INFO) << "object problem over: " << problem.ToString();
   }
-  *known = std::move(now);
+  logged_problems_ = std::move(now);
 }
 
 void RunningController::MakeReport(absl::Time now) {
@@ -337,7 +338,7 @@ void RunningController::MakeReport(absl::Time now) {
   }
   std::vector<source::Problem> problems = source_problems_;
   problems.insert(problems.end(), mesh_->problems().begin(), mesh_->problems().end());
-  LogProblems(problems, &logged_problems_);
+  LogProblems(mesh_->problems());  // the source logs its own
   std::vector<compile::PolicyReport> policies =
       compile::ReportPolicies(stages_, *mesh_, source_problems_, acked_, nacks);
   const source::ObjectStore& o = *objects_;

@@ -5,8 +5,8 @@
 //     disconnected, synced ────┘          thread      └─► Snapshot ─► HTTP's threads (/statusz, /metrics)
 //
 // A turn of the control thread: take every waiting event; give definitions, connections and acknowledgements to Stages;
-// once a second look after certificates and streams; if anything that views depend on changed, write down what a restart
-// must know (stages, node ids, boot ids), compile and publish.
+// once a second look after certificates and streams; if anything that views depend on changed, write down what a
+// restart must know (stages, node ids, boot ids), compile and publish.
 #ifndef ESPALIER_CONTROLLER_CONTROLLER_H_
 #define ESPALIER_CONTROLLER_CONTROLLER_H_
 

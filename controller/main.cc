@@ -39,7 +39,8 @@ absl::StatusOr<absl::Duration> ParseDuration(const std::string& flag, const std:
 // "192.0.2.1:9090", "[::1]:9090", ":9090" (every address).
 absl::StatusOr<std::vector<Endpoint>> ParseListen(const std::string& flag, const std::string& text) {
   auto bad = [&] {
-    return absl::InvalidArgumentError(absl::StrCat(flag, ": \"", text, "\" is not ADDRESS:PORT such as 127.0.0.1:9090"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(flag, ": \"", text, "\" is not ADDRESS:PORT such as 127.0.0.1:9090"));
   };
   size_t colon = text.rfind(':');
   uint32_t port = 0;
@@ -128,9 +129,11 @@ int Main(int argc, char** argv) {
   app.add_option("--source", flags.source, "Where objects come from: directory=DIR");
   app.add_option("--state-dir", flags.state_dir, "CA, join tokens and what a restart must know; made with mode 0700");
   app.add_option("--listen", flags.options.listen, "ADDRESS:PORT for agents")->capture_default_str();
-  app.add_option("--trust-domain", flags.options.trust_domain, "SPIFFE trust domain of the nodes")->capture_default_str();
+  app.add_option("--trust-domain", flags.options.trust_domain, "SPIFFE trust domain of the nodes")
+      ->capture_default_str();
   app.add_option("--cert-lifetime", flags.cert_lifetime, "Life of node certificates")->capture_default_str();
-  app.add_option("--metrics", flags.metrics, "ADDRESS:PORT of /metrics, /healthz, /readyz and /statusz (default: none)");
+  app.add_option("--metrics", flags.metrics,
+                 "ADDRESS:PORT of /metrics, /healthz, /readyz and /statusz (default: none)");
   app.add_option("--mesh-cidr", flags.mesh_cidrs, "Pod network beyond the nodes' podCIDRs; may be repeated");
   app.add_option("--controller-address", flags.options.controller_addresses,
                  "ADDRESS:PORT at which agents reach this controller, exempt from encryption; may be repeated");

@@ -265,7 +265,8 @@ void Client::Turn(absl::Time now) {
   if (wants_certificate && enroll_ == nullptr && now >= enroll_at_) StartEnroll(now);
 
   if (stream_.call == nullptr && identity_ && offered_ == nullptr && now >= connect_at_) Connect(now);
-  if (stream_.call != nullptr && stream_.accepted == absl::InfiniteFuture() && now >= stream_.started + kAcceptTimeout) {
+  if (stream_.call != nullptr && stream_.accepted == absl::InfiniteFuture() &&
+      now >= stream_.started + kAcceptTimeout) {
     stream_.call->Cancel();
     stream_.started = now;  // once
   }
@@ -314,7 +315,8 @@ void Client::StartEnroll(absl::Time now) {
     if (!identity_) status_.error = status_.renewal_error;
   };
   if (enroll_by_token_ && token.empty()) {
-    fail(absl::FailedPreconditionError("no valid certificate and no join token: make one with `espalier-controller token`"));
+    fail(absl::FailedPreconditionError(
+        "no valid certificate and no join token: make one with `espalier-controller token`"));
     return;
   }
   std::string bundle = bundle_pem_;
@@ -434,8 +436,8 @@ void Client::Connect(absl::Time now) {
     later([this, generation, status = std::move(status)]() mutable { OnStreamDone(generation, std::move(status)); });
   };
   stream_ = Stream{nullptr, generation, now, absl::InfiniteFuture()};
-  calls_[generation] = stream_.call = WatchCall::Start(MakeChannel(options_->endpoints[endpoint_], bundle_pem_, &*identity_),
-                                  std::move(request), std::move(handlers));
+  calls_[generation] = stream_.call = WatchCall::Start(
+      MakeChannel(options_->endpoints[endpoint_], bundle_pem_, &*identity_), std::move(request), std::move(handlers));
 }
 
 void Client::OnAccepted(uint64_t generation) {
@@ -604,7 +606,8 @@ absl::StatusOr<std::unique_ptr<ControlClient>> ControlClient::Start(ControlOptio
   if (options.endpoints.empty()) return absl::InvalidArgumentError("no controller endpoint");
   if (options.node_name.empty()) return absl::InvalidArgumentError("no node name");
   if (options.state_dir.empty()) return absl::InvalidArgumentError("no state folder");
-  if (!options.post || !options.on_view || !options.on_identity) return absl::InvalidArgumentError("a callback is missing");
+  if (!options.post || !options.on_view || !options.on_identity)
+    return absl::InvalidArgumentError("a callback is missing");
   auto client = std::make_unique<Client>(std::move(options));
   if (absl::Status s = client->Begin(); !s.ok()) return s;
   return client;

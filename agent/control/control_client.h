@@ -31,10 +31,10 @@ struct ControlOptions {
   std::vector<std::string> endpoints;  // "192.0.2.1:7443", "[2001:db8::1]:7443": tried in turn
   std::string node_name;
   std::string trust_domain = "cluster.local";
-  std::string state_dir;               // private to this agent
-  std::string join_token;              // used when there is no certificate that the controller takes; may be empty
-  std::string join_token_path;         // likewise, read at each attempt
-  std::string bootstrap_bundle_path;   // trust anchors for the first contact; the state folder's own come first
+  std::string state_dir;              // private to this agent
+  std::string join_token;             // used when there is no certificate that the controller takes; may be empty
+  std::string join_token_path;        // likewise, read at each attempt
+  std::string bootstrap_bundle_path;  // trust anchors for the first contact; the state folder's own come first
   uint64_t boot_id = 0;
   bool mlkem = true;
   std::string agent_version;
@@ -62,16 +62,16 @@ enum class ControlState {
 // For status, metrics and health.
 struct ControlStatus {
   ControlState state = ControlState::kNoIdentity;
-  absl::Time since;              // of the state
-  std::string endpoint;          // the one in use or tried last
-  std::string error;             // why not connected; empty: connected
-  uint64_t view_version = 0;     // in force; 0: none
+  absl::Time since;           // of the state
+  std::string endpoint;       // the one in use or tried last
+  std::string error;          // why not connected; empty: connected
+  uint64_t view_version = 0;  // in force; 0: none
   std::string view_epoch;
   absl::Time view_applied_at = absl::InfinitePast();
   bool view_from_cache = false;
-  std::string view_error;        // why the last view was refused; empty: it wasn't
-  std::string cache_error;       // why there is no good cache, or the last save failed; empty: neither
-  std::string renewal_error;     // why the last attempt at a certificate failed; empty: it didn't
+  std::string view_error;     // why the last view was refused; empty: it wasn't
+  std::string cache_error;    // why there is no good cache, or the last save failed; empty: neither
+  std::string renewal_error;  // why the last attempt at a certificate failed; empty: it didn't
   std::string spiffe_id, certificate_serial;
   absl::Time certificate_not_after = absl::InfinitePast();
 

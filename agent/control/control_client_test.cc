@@ -153,7 +153,8 @@ TEST_F(ControlClientTest, TokenWorksOnce) {
 
 TEST_F(ControlClientTest, ExpiredTokenIsRefused) {
   StartController();
-  std::string token = ca::JoinTokens(folder_ / "controller").Create("a", absl::Hours(1), absl::Now() - absl::Hours(2)).value();
+  std::string token =
+      ca::JoinTokens(folder_ / "controller").Create("a", absl::Hours(1), absl::Now() - absl::Hours(2)).value();
   auto agent = Agent("a", token);
   agent->Start();
   EXPECT_TRUE(Eventually([&] { return agent->status().enrolment_failures > 0; }));
@@ -219,8 +220,10 @@ TEST_F(ControlClientTest, RefusedViewIsReportedAndTheNextOneTried) {
   agent->Refuse("no room in the map");
   mesh_.SetAddress("10.0.0.2", 301);
   controller_->Publish(mesh_);
-  ASSERT_TRUE(Eventually([&] { return controller_->Report("a").refusal == "INTERNAL: no room in the map" ||
-                                      controller_->Report("a").refusal == "no room in the map"; }));
+  ASSERT_TRUE(Eventually([&] {
+    return controller_->Report("a").refusal == "INTERNAL: no room in the map" ||
+           controller_->Report("a").refusal == "no room in the map";
+  }));
   EXPECT_FALSE(agent->HasAddress("10.0.0.2"));
   EXPECT_FALSE(controller_->Report("a").in_sync);
   EXPECT_THAT(agent->status().view_error, HasSubstr("no room"));
@@ -412,12 +415,18 @@ TEST_F(ControlClientTest, WatchWithoutACertificateIsRefused) {
 
 TEST_F(ControlClientTest, CertificateOfAForeignCaIsRefused) {
   StartController();
-  x509::Issuer other = x509::MakeTestRoot(x509::CertificateContent{
-      "Other", absl::Now() - absl::Hours(1), absl::Now() + absl::Hours(1), {}, {},
-      {{"basicConstraints", "critical,CA:TRUE"}, {"keyUsage", "critical,keyCertSign"}}});
+  x509::Issuer other = x509::MakeTestRoot(
+      x509::CertificateContent{"Other",
+                               absl::Now() - absl::Hours(1),
+                               absl::Now() + absl::Hours(1),
+                               {},
+                               {},
+                               {{"basicConstraints", "critical,CA:TRUE"}, {"keyUsage", "critical,keyCertSign"}}});
   x509::PrivateKey key = x509::PrivateKey::Generate().value();
-  Identity forged{key, {x509::IssueNodeCertificate(other, key.get(), "cluster.local", "uid-a", "a", absl::Now(),
-                                                   absl::Now() + absl::Hours(1)).value()}};
+  Identity forged{key,
+                  {x509::IssueNodeCertificate(other, key.get(), "cluster.local", "uid-a", "a", absl::Now(),
+                                              absl::Now() + absl::Hours(1))
+                       .value()}};
   std::string bundle = x509::ReadWholeFile(controller_->authority().bundle_path(), 1 << 20).value();
   absl::Notification done;
   absl::Status result;

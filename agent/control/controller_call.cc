@@ -61,10 +61,9 @@ EnrollCall::EnrollCall(std::shared_ptr<grpc::Channel> channel, v1::EnrollRequest
   shared_->context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
   shared_->request = std::move(request);
   shared_->done = std::move(done);
-  shared_->stub->async()->Enroll(&shared_->context, &shared_->request, &shared_->response,
-                                 [shared = shared_](grpc::Status status) {
-                                   shared->done(FromGrpc(status), std::move(shared->response));
-                                 });
+  shared_->stub->async()->Enroll(
+      &shared_->context, &shared_->request, &shared_->response,
+      [shared = shared_](grpc::Status status) { shared->done(FromGrpc(status), std::move(shared->response)); });
 }
 
 EnrollCall::~EnrollCall() { Cancel(); }

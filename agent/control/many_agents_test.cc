@@ -66,7 +66,8 @@ TEST(ManyAgentsTest, AChangeReachesAllThatAnswer) {
   distribute::TestController controller(folder / "controller");
   distribute::FakeMesh mesh;
   for (int i = 0; i < kAgents; ++i) mesh.AddNode(absl::StrCat("n", i));
-  for (int i = 0; i < kPods; ++i) mesh.SetAddress(absl::StrCat("10.", i / 65536, ".", i / 256 % 256, ".", i % 256), 300);
+  for (int i = 0; i < kPods; ++i)
+    mesh.SetAddress(absl::StrCat("10.", i / 65536, ".", i / 256 % 256, ".", i % 256), 300);
   controller.Publish(mesh);
   const std::string bundle = x509::ReadWholeFile(controller.authority().bundle_path(), 1 << 20).value();
 

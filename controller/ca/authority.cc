@@ -54,8 +54,8 @@ absl::StatusOr<std::vector<x509::Certificate>> LoadOrMakeCertificate(const std::
                                                                      const AuthorityOptions& options, absl::Time now) {
   absl::StatusOr<std::string> pem = x509::ReadWholeFile(path, kMaxPemFile);
   if (absl::IsNotFound(pem.status())) {
-    absl::StatusOr<x509::Certificate> root = x509::MakeRoot(
-        key, absl::StrCat("Espalier CA of ", options.trust_domain), now - kMaxBackdate, now + kCaLifetime);
+    absl::StatusOr<x509::Certificate> root = x509::MakeRoot(key, absl::StrCat("Espalier CA of ", options.trust_domain),
+                                                            now - kMaxBackdate, now + kCaLifetime);
     if (!root.ok()) return root.status();
     if (absl::Status s = x509::WriteFileAtomically(path, root->ToPem(), 0644); !s.ok()) return s;
     LOG(INFO) << "certificate authority made"
@@ -71,9 +71,9 @@ absl::StatusOr<std::vector<x509::Certificate>> LoadOrMakeCertificate(const std::
     return absl::InvalidArgumentError(absl::StrCat(path, ": the first certificate is not that of ca.key"));
   }
   if (own.NotAfter() <= now) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(path, ": the CA's certificate expired ", absl::FormatTime(own.NotAfter(), absl::UTCTimeZone()),
-                     ": put a new one there, and its anchor into extra-anchors.pem"));
+    return absl::FailedPreconditionError(absl::StrCat(path, ": the CA's certificate expired ",
+                                                      absl::FormatTime(own.NotAfter(), absl::UTCTimeZone()),
+                                                      ": put a new one there, and its anchor into extra-anchors.pem"));
   }
   return chain;
 }
@@ -114,9 +114,8 @@ absl::StatusOr<IssuedCertificate> Authority::IssueNode(ByteSpan csr_der, absl::s
                                                        absl::string_view node_name, absl::Time now) {
   absl::StatusOr<x509::KeyPtr> key = x509::VerifyCertificateRequest(csr_der);
   if (!key.ok()) return key.status();
-  absl::StatusOr<x509::Certificate> leaf =
-      x509::IssueNodeCertificate(issuer_, key->get(), options_.trust_domain, uid, node_name, NotBefore(now),
-                                 now + options_.certificate_lifetime);
+  absl::StatusOr<x509::Certificate> leaf = x509::IssueNodeCertificate(
+      issuer_, key->get(), options_.trust_domain, uid, node_name, NotBefore(now), now + options_.certificate_lifetime);
   if (!leaf.ok()) return leaf.status();
   absl::MutexLock lock(&mutex_);
   ++issued_;
@@ -245,7 +244,8 @@ absl::Status Revoke(const std::string& state_dir, absl::string_view serial) {
   int error = errno;
   bool synced = fsync(fd) == 0;
   close(fd);
-  if (n != static_cast<ssize_t>(line.size()) || !synced) return absl::ErrnoToStatus(error, absl::StrCat("write ", path));
+  if (n != static_cast<ssize_t>(line.size()) || !synced)
+    return absl::ErrnoToStatus(error, absl::StrCat("write ", path));
   return absl::OkStatus();
 }
 

@@ -38,7 +38,7 @@ class AuthorityTest : public testing::Test {
     return x509::ValidateNodeChain(*authority.trust(), "cluster.local", chain, now).status();
   }
   static mode_t Mode(const std::string& path) {
-    struct stat st {};
+    struct stat st{};
     EXPECT_EQ(stat(path.c_str(), &st), 0) << path;
     return st.st_mode & 0777;
   }
@@ -131,7 +131,8 @@ TEST_F(AuthorityTest, OperatorsIntermediateIsSentAlong) {
   ASSERT_TRUE(x509::EnsurePrivateDirectory(options_.state_dir).ok());
   ASSERT_TRUE(x509::WriteFileAtomically(options_.state_dir + "/ca.key", ValueOf(middle.key.ToPem()), 0600).ok());
   ASSERT_TRUE(x509::WriteFileAtomically(options_.state_dir + "/ca.pem", middle.certificate.ToPem(), 0644).ok());
-  ASSERT_TRUE(x509::WriteFileAtomically(options_.state_dir + "/extra-anchors.pem", root.certificate.ToPem(), 0644).ok());
+  ASSERT_TRUE(
+      x509::WriteFileAtomically(options_.state_dir + "/extra-anchors.pem", root.certificate.ToPem(), 0644).ok());
   auto authority = Open(x509::kTestNow);
   IssuedCertificate issued = Issue(*authority, x509::kTestNow);
   EXPECT_EQ(ValueOf(x509::Certificate::FromPem(issued.chain_pem)).size(), 2u);
@@ -140,8 +141,8 @@ TEST_F(AuthorityTest, OperatorsIntermediateIsSentAlong) {
 
 TEST_F(AuthorityTest, CertificateOfAnotherKeyIsRefused) {
   Open();
-  ASSERT_TRUE(x509::WriteFileAtomically(options_.state_dir + "/ca.pem", x509::MakeTestRoot().certificate.ToPem(), 0644)
-                  .ok());
+  ASSERT_TRUE(
+      x509::WriteFileAtomically(options_.state_dir + "/ca.pem", x509::MakeTestRoot().certificate.ToPem(), 0644).ok());
   EXPECT_FALSE(Authority::Open(options_, x509::kTestNow).ok());
 }
 

@@ -12,14 +12,14 @@
 
 namespace espalier::distribute {
 
-// Serves until destroyed. TLS follows the authority's server.pem and trust-bundle.pem on disk (looked at every second): a
-// renewed certificate and new anchors hold for new handshakes, open streams go on. A client certificate is asked for and
-// verified if it comes.
+// Serves until destroyed. TLS follows the authority's server.pem and trust-bundle.pem on disk (looked at every second):
+// a renewed certificate and new anchors hold for new handshakes, open streams go on. A client certificate is asked for
+// and verified if it comes.
 class ControlServer {
  public:
   // `listen` is "ADDRESS:PORT" (port 0: any). `authority` and `service` outlive the server.
-  static absl::StatusOr<std::unique_ptr<ControlServer>> Start(const std::string& listen,
-                                                              const ca::Authority& authority, grpc::Service* service);
+  static absl::StatusOr<std::unique_ptr<ControlServer>> Start(const std::string& listen, const ca::Authority& authority,
+                                                              grpc::Service* service);
   ~ControlServer();
 
   int port() const { return port_; }

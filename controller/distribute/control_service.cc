@@ -182,8 +182,8 @@ absl::StatusOr<x509::NodeProof> ControlService::Authenticate(const grpc::Callbac
   return x509::ValidateNodeChain(*authority_->trust(), authority_->options().trust_domain, chain, now);
 }
 
-grpc::ServerUnaryReactor* ControlService::Enroll(grpc::CallbackServerContext* context,
-                                                 const v1::EnrollRequest* request, v1::EnrollResponse* response) {
+grpc::ServerUnaryReactor* ControlService::Enroll(grpc::CallbackServerContext* context, const v1::EnrollRequest* request,
+                                                 v1::EnrollResponse* response) {
   const absl::Time now = absl::Now();
   absl::StatusOr<v1::EnrollResponse> issued = enroller_->Enroll(*request, Authenticate(*context, now), now);
   if (issued.ok()) {
@@ -252,7 +252,8 @@ void ControlService::Sweep(absl::Time now) {
       if (std::shared_ptr<WatchStream> stream = silent.stream.lock()) late.push_back(std::move(stream));
     }
   }
-  for (const std::shared_ptr<WatchStream>& stream : late) stream->Close(absl::DeadlineExceededError("no Hello in time"));
+  for (const std::shared_ptr<WatchStream>& stream : late)
+    stream->Close(absl::DeadlineExceededError("no Hello in time"));
 }
 
 void ControlService::NoteRefusal(const absl::Status& why, absl::string_view peer, absl::string_view what) {

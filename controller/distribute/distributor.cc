@@ -114,8 +114,8 @@ absl::StatusOr<compile::MeshNode> Distributor::FindByUid(const std::string& uid)
 }
 
 absl::StatusOr<uint64_t> Distributor::Connect(const x509::NodeProof& proof, const std::string& address,
-                                              const v1::WatchRequest::Hello& hello,
-                                              std::shared_ptr<AgentStream> stream, absl::Time now) {
+                                              const v1::WatchRequest::Hello& hello, std::shared_ptr<AgentStream> stream,
+                                              absl::Time now) {
   Work work;
   uint64_t stream_id = 0;
   {

@@ -70,9 +70,9 @@ class NodeSession {
   std::deque<Version> history_;  // oldest first; the last is the current one
   uint64_t version_ = 0;
   bool connected_ = false;
-  compile::NodeView acked_;      // null halves with acked_version_ 0
+  compile::NodeView acked_;  // null halves with acked_version_ 0
   uint64_t acked_version_ = 0;
-  uint64_t offered_version_ = 0; // the last that was sent on this stream
+  uint64_t offered_version_ = 0;  // the last that was sent on this stream
   std::optional<UnderWay> under_way_;
   std::string refusal_;
   absl::Time refused_at_;

@@ -95,9 +95,10 @@ class FakeMesh final : public compile::CompiledMesh {
   uint64_t revision = 1;
 
  private:
-  static void Edit(std::shared_ptr<const compile::ResourceMap>* map, const std::string& key, const v1::Resource& value) {
-    auto changed = *map == nullptr ? std::make_shared<compile::ResourceMap>()
-                                   : std::make_shared<compile::ResourceMap>(**map);
+  static void Edit(std::shared_ptr<const compile::ResourceMap>* map, const std::string& key,
+                   const v1::Resource& value) {
+    auto changed =
+        *map == nullptr ? std::make_shared<compile::ResourceMap>() : std::make_shared<compile::ResourceMap>(**map);
     (*changed)[key] = std::make_shared<const v1::Resource>(value);
     *map = std::move(changed);
   }
@@ -133,13 +134,16 @@ class TestController {
   explicit TestController(const std::string& state_dir, absl::Duration certificate_lifetime = absl::Hours(1),
                           const std::string& listen = "127.0.0.1:0")
       : state_dir_(state_dir),
-        authority_(std::move(ca::Authority::Open({state_dir, "cluster.local", certificate_lifetime}, absl::Now())).value()),
-        distributor_(DistributorEvents{
-            [this](const std::string& uid, const compile::AgentFacts& facts) {
-              events.Add(absl::StrCat("connected ", uid, " ", facts.boot_id));
-            },
-            [this](const std::string& uid) { events.Add(absl::StrCat("disconnected ", uid)); },
-            [this](const std::string& uid, uint64_t revision) { events.Add(absl::StrCat("synced ", uid, " ", revision)); }}),
+        authority_(
+            std::move(ca::Authority::Open({state_dir, "cluster.local", certificate_lifetime}, absl::Now())).value()),
+        distributor_(
+            DistributorEvents{[this](const std::string& uid, const compile::AgentFacts& facts) {
+                                events.Add(absl::StrCat("connected ", uid, " ", facts.boot_id));
+                              },
+                              [this](const std::string& uid) { events.Add(absl::StrCat("disconnected ", uid)); },
+                              [this](const std::string& uid, uint64_t revision) {
+                                events.Add(absl::StrCat("synced ", uid, " ", revision));
+                              }}),
         enroller_(authority_.get(), [this](const std::string& name) { return distributor_.FindByName(name); }),
         service_(authority_.get(), &distributor_, &enroller_),
         server_(std::move(ControlServer::Start(listen, *authority_, &service_)).value()),

@@ -43,9 +43,7 @@ class Families {
   }
 
   void Set(Id id, double value) { Add(id, value); }
-  void Set(Id id, const std::string& label, double value) {
-    Add(id, value).label.push_back({kInfo[id].label, label});
-  }
+  void Set(Id id, const std::string& label, double value) { Add(id, value).label.push_back({kInfo[id].label, label}); }
   void Set(Id id, const std::map<std::string, uint64_t>& values) {
     for (const auto& [label, value] : values) Set(id, label, static_cast<double>(value));
   }
@@ -80,7 +78,9 @@ std::vector<prometheus::MetricFamily> Metrics::Collect() const {
   }
   out.Set(kProblems, problems);
   std::map<std::string, uint64_t> stages;
-  for (const compile::PolicyReport& p : s.policies) ++stages[absl::AsciiStrToLower(p.status.stage())];
+  for (const compile::PolicyReport& p : s.policies) {
+    ++stages[p.status.stage().empty() ? "refused" : absl::AsciiStrToLower(p.status.stage())];
+  }
   out.Set(kPolicies, stages);
   out.Set(kNodes, static_cast<double>(s.nodes.size()));
   for (const distribute::NodeReport& node : s.nodes) {

@@ -23,7 +23,7 @@ struct Snapshot {
   uint64_t view_version = 0;
   std::map<std::string, uint64_t> objects;  // in force, by kind
   std::vector<compile::PolicyReport> policies;
-  std::vector<source::Problem> problems;    // of the source, then of the compile
+  std::vector<source::Problem> problems;  // of the source, then of the compile
   std::vector<distribute::NodeReport> nodes;
   distribute::DistributorCounters distribution;
   std::map<std::string, uint64_t> enrolments;       // by result
@@ -31,8 +31,8 @@ struct Snapshot {
   uint64_t compiles = 0;
   double compile_seconds = 0;  // all compiles
   double last_compile_seconds = 0;
-  uint64_t state_errors = 0;   // failed writes to the state folder
-  std::string state_error;     // the last, until one succeeds
+  uint64_t state_errors = 0;  // failed writes to the state folder
+  std::string state_error;    // the last, until one succeeds
 
   absl::Time ca_not_after, server_not_after;
   uint64_t anchors = 0;

@@ -64,10 +64,17 @@ Json Policy(const compile::PolicyReport& report) {
 }
 
 Json Problem(const source::Problem& problem) {
-  return {{"severity", Text(problem.severity)}, {"file", problem.file},         {"document", problem.document},
-          {"line", problem.line},               {"object", problem.object},     {"field", problem.field},
-          {"value", problem.value},             {"message", problem.message},   {"remedy", problem.remedy},
-          {"in_force", problem.in_force},       {"text", problem.ToString()}};
+  return {{"severity", Text(problem.severity)},
+          {"file", problem.file},
+          {"document", problem.document},
+          {"line", problem.line},
+          {"object", problem.object},
+          {"field", problem.field},
+          {"value", problem.value},
+          {"message", problem.message},
+          {"remedy", problem.remedy},
+          {"in_force", problem.in_force},
+          {"text", problem.ToString()}};
 }
 
 }  // namespace
