@@ -192,7 +192,7 @@ int Run(std::vector<std::string> arguments, std::ostream& out, std::ostream& err
   Flags flags;
   int (Session::*command)() = nullptr;
   CLI::App app("Asks the Espalier agent of this node what it does, and why.", "espalierctl");
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1);
   app.fallthrough();  // options may follow the command
   app.add_option("--socket", flags.socket, "The agent's socket")
       ->envname("ESPALIER_AGENT_SOCKET")
@@ -228,6 +228,10 @@ int Run(std::vector<std::string> arguments, std::ostream& out, std::ostream& err
     app.parse(std::move(arguments));
   } catch (const CLI::ParseError& e) {
     return app.exit(e, out, err) == 0 ? kOk : kUsage;
+  }
+  if (command == nullptr) {
+    err << app.help();
+    return kUsage;
   }
   Session session(flags, out, err);
   return (session.*command)();

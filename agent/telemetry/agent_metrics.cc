@@ -128,7 +128,7 @@ void AddControl(const AgentSample& s, Families* out) {
   out->SetTime(kViewApplied, s.view_applied);
   out->Set(kViewFromCache, s.view_from_cache);
   out->Set(kViewRefused, s.views_refused);
-  out->Set(kCacheFailures, s.cache_write_failures);
+  out->Set(kCacheFailed, s.cache_write_failures > 0);
   out->Set(kControllerConnected, s.controller_connected);
   out->Set(kControllerConnects, s.controller_connects);
   out->SetTime(kCertificateExpiry, s.certificate_not_after);

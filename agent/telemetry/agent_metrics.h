@@ -50,7 +50,7 @@ struct AgentSample {
   uint64_t view_version = 0;
   absl::Time view_applied = absl::InfinitePast();
   bool view_from_cache = false;
-  uint64_t views_refused = 0, cache_write_failures = 0;
+  uint64_t views_refused = 0, cache_write_failures = 0;  // the latter: not 0 while it fails
   bool controller_connected = false;
   uint64_t controller_connects = 0;
   absl::Time certificate_not_after = absl::InfinitePast();

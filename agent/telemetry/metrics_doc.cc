@@ -5,8 +5,10 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
 #include "agent/datapath/datapath.h"
+#include "agent/ike/sa/counters.h"
 #include "agent/telemetry/metrics_list.h"
 #include "bpf/espalier_shared.h"
+#include "controller/status/metric_list.h"
 
 namespace espalier::telemetry {
 namespace {
@@ -60,6 +62,15 @@ std::string MetricsPage() {
   ListHead("outcome", &out);
 #define X(symbol, number, text, help) ListRow(text, help, &out);
   ESPALIER_COUNTERS(X)
+#undef X
+  absl::StrAppend(&out, "\n### `espalier_ike_events_total`\n\n");
+  ListHead("event", &out);
+#define X(symbol, text, help) ListRow(text, help, &out);
+  ESPALIER_IKE_COUNTERS(X)
+#undef X
+  absl::StrAppend(&out, "\n## Controller\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n");
+#define X(symbol, name, type, labels, help) Row(name, #type, labels, help, &out);
+  ESPALIER_CONTROLLER_METRICS(X)
 #undef X
   return out;
 }

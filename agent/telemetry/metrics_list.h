@@ -34,8 +34,8 @@
   X(ViewApplied, "espalier_view_applied_timestamp_seconds", Gauge, "", "When it was applied, Unix time")             \
   X(ViewFromCache, "espalier_view_from_cache", Gauge, "", "1 while the view in force is the one kept on disk")       \
   X(ViewRefused, "espalier_view_refused_total", Counter, "", "Deltas of the view that were refused as a whole")      \
-  X(CacheFailures, "espalier_view_cache_write_failures_total", Counter, "",                                          \
-    "Times the view could not be kept on disk; the agent runs on with what it has")                                  \
+  X(CacheFailed, "espalier_view_cache_failed", Gauge, "",                                                            \
+    "1 while the view cannot be kept on disk; the agent runs on with what it has")                                   \
   X(ControllerConnected, "espalier_controller_connected", Gauge, "", "1 while the controller's stream is open")      \
   X(ControllerConnects, "espalier_controller_connects_total", Counter, "", "Streams to the controller opened")       \
   X(CertificateExpiry, "espalier_certificate_expiry_timestamp_seconds", Gauge, "",                                   \
