@@ -26,17 +26,17 @@ struct Config {
   std::vector<uint16_t> key_exchanges = {31, 19, 20};  // X25519, P-256, P-384: IANA numbers of transform type 4
   bool post_quantum = true;  // offer ML-KEM-768 as ADDKE1, and demand it where both nodes can (IKE-084)
   uint32_t replay_window = 4096;
-  absl::Duration child_lifetime = absl::Hours(1);      // rekeyed before it, with jitter (IKE-069)
+  absl::Duration child_lifetime = absl::Hours(1);  // rekeyed before it, with jitter (IKE-069)
   uint64_t child_bytes = uint64_t{1} << 36;
   uint64_t child_packets = uint64_t{1} << 32;
   absl::Duration ike_lifetime = absl::Hours(4);
   absl::Duration dpd_interval = absl::Seconds(30);
-  absl::Duration child_idle = absl::Minutes(10);       // a child without traffic goes
+  absl::Duration child_idle = absl::Minutes(10);  // a child without traffic goes
   absl::Duration retransmit_first = absl::Milliseconds(500);
   double retransmit_base = 1.8;
   int retransmit_tries = 12;
-  size_t fragment_size = 1280;          // IP datagram octets (IKE-070)
-  size_t cookie_threshold = 64;         // half-open IKE SAs from which cookies are asked
+  size_t fragment_size = 1280;   // IP datagram octets (IKE-070)
+  size_t cookie_threshold = 64;  // half-open IKE SAs from which cookies are asked
   size_t half_open_limit = 4096;
   size_t initiations_per_second = 200;  // IKE-094
 };
@@ -45,7 +45,7 @@ struct Config {
 struct Peer {
   PeerId id = 0;
   std::string name;
-  Bytes key_id;       // the SPIFFE id it must prove
+  Bytes key_id;  // the SPIFFE id it must prove
   Endpoint local, remote;
   uint64_t boot_id = 0;
   bool mlkem = false;

@@ -13,6 +13,7 @@ constexpr absl::Duration kFirstBackoff = absl::Seconds(1);
 constexpr absl::Duration kLongestBackoff = absl::Seconds(60);
 // A wish for traffic is remembered this long while it cannot be served; the datapath asks again when it is still there.
 constexpr absl::Duration kWishLife = absl::Seconds(10);
+constexpr absl::Duration kRecheck = absl::Milliseconds(20);
 // The end that does not decide between two IKE SAs waits longer for the one that does.
 constexpr int kPatience = 10;
 
@@ -107,10 +108,10 @@ bool EngineImpl::AllowCreate(PeerId peer, absl::Time now) {
 
 bool EngineImpl::TakeInitialContact(const IkeSa* sa) {
   PeerEntry* entry = Entry(sa->peer_id());
-  if (entry == nullptr || entry->contact_sent) return false;
-  entry->contact_sent = true;
-  // Only if this is the first that this process has with the peer.
-  return std::ranges::none_of(UpSas(*entry), [sa](const IkeSa* other) { return other != sa; });
+  // Until the first IKE SA of this process with the peer is up. Two that begin at once may both say so: only what was up
+  // before they began is removed for it.
+  return entry != nullptr && !entry->contact_sent &&
+         std::ranges::none_of(UpSas(*entry), [sa](const IkeSa* other) { return other != sa; });
 }
 
 // ---- what IKE SAs tell
@@ -119,6 +120,7 @@ void EngineImpl::OnEstablished(IkeSa* sa, absl::Time now, bool initial_contact) 
   PeerEntry* entry = Entry(sa->peer_id());
   if (entry == nullptr) return;
   entry->sas.insert(sa->own_spi());
+  entry->contact_sent = true;
   entry->failures = entry->child_failures = 0;
   entry->retry_at = entry->child_retry_at = absl::InfinitePast();
   shared_.host->OnPeerEvent(entry->peer.id, "established",
@@ -130,7 +132,7 @@ void EngineImpl::OnEstablished(IkeSa* sa, absl::Time now, bool initial_contact) 
     // IKE-043: the peer had nothing when it began this one. What was up before then is dead; what is younger is not.
     if (initial_contact && other->established() < sa->created()) {
       other->Close(now, /*tell=*/false, /*failed=*/false, "the peer began anew");
-    } else if (entry->reauthenticates == other->own_spi() && sa->initiator()) {
+    } else if (entry->reauthenticates != 0 && sa->initiator()) {
       other->Close(now, /*tell=*/true, /*failed=*/false, "authenticated anew");
     }
   }
@@ -159,6 +161,7 @@ void EngineImpl::OnClosed(IkeSa* sa, absl::Time now, bool failed, const std::str
   }
   if (sa->initiator() && sa->established() == absl::InfiniteFuture() && entry->reauthenticates != 0) {
     IkeSa* old = FindSa(std::exchange(entry->reauthenticates, 0));
+    if (old == nullptr || old->state() != IkeState::kUp) old = Primary(*entry);  // rekeyed meanwhile
     if (old != nullptr) old->RetryReauthentication(now + Backoff(3, shared_.Uniform()));
   }
   bool other_up = std::ranges::any_of(UpSas(*entry), [sa](const IkeSa* other) { return other != sa; });
@@ -212,7 +215,11 @@ void EngineImpl::Acquire(absl::Time now, PeerId peer) {
 void EngineImpl::StartWanted(PeerEntry* entry, absl::Time now) {
   entry->start_at = absl::InfiniteFuture();
   PeerId peer = entry->peer.id;
-  if (shared_.children.ActiveOf(peer) != nullptr) return;
+  if (ChildSa* active = shared_.children.ActiveOf(peer); active != nullptr) {
+    // One whose Delete still waits for its turn is no child to rely on.
+    if (active->delete_queued) entry->start_at = now + kRecheck;
+    return;
+  }
   if (IkeSa* sa = Primary(*entry); sa != nullptr) {
     // One that the peer made is used as soon as that is safe.
     for (ChildSa* child : shared_.children.OfPeer(peer)) {
@@ -335,8 +342,7 @@ PeerReport EngineImpl::ReportOf(const PeerEntry& entry) const {
   } else if (entry.failures > 0) {
     out.state = PeerState::kFailed;
   }
-  for (const auto& [spi, child] : shared_.children.all()) {
-    if (child->id.peer != entry.peer.id) continue;
+  for (const ChildSa* child : shared_.children.AllOfPeer(entry.peer.id)) {
     out.children.push_back({child->id, child->suite, child->esn, std::string(ToString(child->state)),
                             child->established, child->rekey_at});
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/log/globals.h"
 #include "absl/strings/str_cat.h"
 
 namespace espalier::ike {
@@ -86,6 +87,7 @@ void Node::RemoveOutbound(PeerId peer, uint32_t spi) {
 absl::StatusOr<Proof> Node::Authenticate(const std::vector<Bytes>& chain_der, ByteSpan claimed_key_id) {
   absl::StatusOr<Proof> proof = CheckCertificate(chain_der.front(), claimed_key_id);
   if (proof.ok() && distrusted.contains(proof->peer)) return absl::PermissionDeniedError("revoked");
+  if (proof.ok()) proof->not_after = WallNow() + peers_life;
   return proof;
 }
 
@@ -98,6 +100,30 @@ void Node::OnPeerEvent(PeerId peer, absl::string_view what, absl::string_view de
 }
 
 // ---- Mesh
+
+Mesh::Mesh(uint64_t seed) : random_(seed) { absl::SetMinLogLevel(absl::LogSeverityAtLeast::kFatal); }
+
+::testing::AssertionResult Mesh::Connect(PeerId from, PeerId to) {
+  if (!RunUntil(now_ + absl::Minutes(2), [&] { return SendPacket(from, to) == Packet::kOpened; })) {
+    return ::testing::AssertionFailure() << "no packet of node " << from << " arrives";
+  }
+  Settle();
+  SendPacket(to, from);
+  return OnePair(from, to);
+}
+
+::testing::AssertionResult Mesh::NothingLeft() {
+  for (auto& [id, node] : nodes_) {
+    if (!node->inbound.empty() || !node->outbound.empty()) {
+      return ::testing::AssertionFailure() << "node " << id << " still has " << node->inbound.size() << " inbound, "
+                                           << node->outbound.size() << " outbound SAs";
+    }
+    if (node->engine().NextDeadline() != absl::InfiniteFuture()) {
+      return ::testing::AssertionFailure() << "node " << id << " has a timer in " << node->engine().NextDeadline() - now_;
+    }
+  }
+  return ::testing::AssertionSuccess();
+}
 
 Node& Mesh::Add(PeerId id, Config config) {
   nodes_[id] = std::make_unique<Node>(this, id, std::move(config), random_());

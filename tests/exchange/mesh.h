@@ -49,6 +49,7 @@ class Node : public Host {
   NodeIdentity identity;
   bool refuse_inbound = false, refuse_outbound = false;
   std::set<PeerId> distrusted;
+  absl::Duration peers_life = absl::InfiniteDuration();  // of the certificates that it sees, from when it sees them
 
   // The datapath.
   struct Sa {
@@ -90,7 +91,7 @@ class Node : public Host {
 
 class Mesh {
  public:
-  explicit Mesh(uint64_t seed = 1) : random_(seed) {}
+  explicit Mesh(uint64_t seed = 1);
 
   Node& Add(PeerId id, Config config = {});
   Node& node(PeerId id) { return *nodes_.at(id); }
@@ -105,6 +106,11 @@ class Mesh {
   bool RunUntil(const std::function<bool()>& done) { return RunUntil(now_ + absl::Minutes(30), done); }
   // Delivers what is on the way now, and what follows at once.
   void Settle() { RunFor(absl::Milliseconds(200)); }
+
+  // An IKE SA and a child between the two, made by `from`, and used both ways.
+  ::testing::AssertionResult Connect(PeerId from, PeerId to);
+  // Both engines have no timer left and both datapaths nothing: what a failure must leave behind (IKE-090).
+  ::testing::AssertionResult NothingLeft();
 
   // Network.
   double loss = 0, duplicate = 0;

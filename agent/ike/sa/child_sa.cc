@@ -131,6 +131,14 @@ std::vector<ChildSa*> ChildTable::OfPeer(PeerId peer) {
   return out;
 }
 
+std::vector<const ChildSa*> ChildTable::AllOfPeer(PeerId peer) const {
+  std::vector<const ChildSa*> out;
+  auto it = by_peer_.find(peer);
+  if (it == by_peer_.end()) return out;
+  for (uint32_t spi : it->second) out.push_back(children_.at(spi).get());
+  return out;
+}
+
 std::vector<ChildSa*> ChildTable::OfOwner(PeerId peer, const IkeSa* owner) {
   std::vector<ChildSa*> out = OfPeer(peer);
   std::erase_if(out, [owner](const ChildSa* child) { return child->owner != owner; });

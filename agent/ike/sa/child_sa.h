@@ -75,6 +75,8 @@ class ChildTable {
   ChildSa* ActiveOf(PeerId peer);
   // Those that are not closing.
   std::vector<ChildSa*> OfPeer(PeerId peer);
+  // Those too.
+  std::vector<const ChildSa*> AllOfPeer(PeerId peer) const;
   std::vector<ChildSa*> OfOwner(PeerId peer, const IkeSa* owner);
   void MoveAll(PeerId peer, const IkeSa* from, IkeSa* to);
 
@@ -83,7 +85,6 @@ class ChildTable {
   absl::Time NextRemoval() const;
   size_t size() const { return children_.size(); }
   size_t reserved() const { return reserved_.size(); }
-  const std::map<uint32_t, std::unique_ptr<ChildSa>>& all() const { return children_; }
 
  private:
   Host* host_;

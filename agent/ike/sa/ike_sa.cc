@@ -147,12 +147,12 @@ void IkeSa::BecomeHalfOpen(absl::Time /*now*/) {
 
 void IkeSa::SetRekeyTimes(absl::Time now) {
   absl::Duration life = config().ike_lifetime;
+  // Where the certificate ends first, authentication anew comes before.
   expires_at_ = std::min(now + life, authentic_until_);
-  life = expires_at_ - now;
   // Early enough for all repeats of the rekey, but not before half of the life; who made it goes first (IKE-069).
   absl::Duration margin = std::min(shared_->retransmit().Total(), life * 0.35);
   double jitter = 0.1 * shared_->Uniform() + (initiator_ ? 0.05 : 0.0);
-  rekey_at_ = expires_at_ - margin - life * jitter;
+  rekey_at_ = now + life - margin - life * jitter;
 }
 
 void IkeSa::BecomeUp(absl::Time now, Proof proof, uint64_t boot_id) {

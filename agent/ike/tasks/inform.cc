@@ -82,11 +82,12 @@ void InformTask::ProcessInvalidSpi(IkeSa& sa, absl::Time now, const NotifyPayloa
   // RFC 7296 section 1.5 makes INVALID_SPI a hint, and IKE-054 would change nothing. We go further where the notify is
   // authenticated and names the very SPI that we send on: the peer says it cannot open what we send, so that child is
   // made anew. A peer can do no more by this than by a Delete.
-  sa.OnHint(now);
   std::optional<uint32_t> spi = notify.u32();
-  if (!spi.has_value()) return;
-  ChildSa* child = sa.shared().children.FindBySpiOut(sa.peer_id(), *spi);
-  if (child == nullptr || child->state != ChildState::kActive || now - child->established < kYoungChild) return;
+  ChildSa* child = spi.has_value() ? sa.shared().children.FindBySpiOut(sa.peer_id(), *spi) : nullptr;
+  if (child == nullptr || child->state != ChildState::kActive || now - child->established < kYoungChild) {
+    sa.OnHint(now);
+    return;
+  }
   LOG(WARNING) << "child unknown to the peer; made anew" << " peer=" << sa.peer_id();
   PeerId peer = sa.peer_id();
   sa.DeleteChild(now, child);
