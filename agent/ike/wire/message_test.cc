@@ -249,8 +249,6 @@ TEST(ChainTest, Ike006UnknownCriticalBeforeSkIsNoted) {
 
 TEST(ChainTest, Ike007SinglePayloadsMayNotBeDoubled) {
   const std::vector<Payload> all = InitPayloads().list();
-  Payloads twice;
-  for (const Payload& p : all) twice.Add(p.type, p.body);
   for (const Payload& p : all) {
     Payloads doubled = InitPayloads();
     doubled.Add(p.type, p.body);
