@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <optional>
 
 #include "absl/strings/numbers.h"
@@ -118,30 +119,35 @@ std::optional<Pin> ParseName(absl::string_view name) {
   return std::nullopt;
 }
 
+// libbpf refuses these structs unless their padding is zero too, so they are made in place and never copied.
 struct ClassicHook {
-  bpf_tc_hook hook = {};
-  bpf_tc_opts filter = {};
+  ClassicHook(int index, bpf_tc_attach_point point) {
+    std::memset(&hook, 0, sizeof(hook));
+    std::memset(&filter, 0, sizeof(filter));
+    hook.sz = sizeof(hook);
+    hook.ifindex = index;
+    hook.attach_point = point;
+    filter.sz = sizeof(filter);
+    filter.handle = kFilterHandle;
+    filter.priority = kFilterPriority;
+  }
+  ClassicHook(const ClassicHook&) = delete;
+  ClassicHook& operator=(const ClassicHook&) = delete;
+
+  bpf_tc_hook hook;
+  bpf_tc_opts filter;
 };
 
-ClassicHook ClassicOf(int index, Attachments::Place place) {
-  ClassicHook c;
-  c.hook.sz = sizeof(c.hook);
-  c.hook.ifindex = index;
-  c.hook.attach_point = IsEgress(place) ? BPF_TC_EGRESS : BPF_TC_INGRESS;
-  c.filter.sz = sizeof(c.filter);
-  c.filter.handle = kFilterHandle;
-  c.filter.priority = kFilterPriority;
-  return c;
-}
+bpf_tc_attach_point ClassicPoint(Attachments::Place place) { return IsEgress(place) ? BPF_TC_EGRESS : BPF_TC_INGRESS; }
 
 // The program of our filter; 0: there is none.
 __u32 ClassicProgram(int index, Attachments::Place place) {
-  ClassicHook c = ClassicOf(index, place);
+  ClassicHook c(index, ClassicPoint(place));
   return bpf_tc_query(&c.hook, &c.filter) == 0 ? c.filter.prog_id : 0;
 }
 
 void DetachClassic(int index, Attachments::Place place) {
-  ClassicHook c = ClassicOf(index, place);
+  ClassicHook c(index, ClassicPoint(place));
   bpf_tc_detach(&c.hook, &c.filter);
 }
 
@@ -205,14 +211,13 @@ absl::Status Attachments::AttachTcx(const Key& key, int program, Attached* out) 
 }
 
 absl::Status Attachments::AttachClassic(const Key& key, int program) {
-  ClassicHook c = ClassicOf(key.first, key.second);
+  ClassicHook c(key.first, ClassicPoint(key.second));
   const bool has_clsact = std::any_of(attached_.begin(), attached_.end(), [&key](const auto& other) {
     return other.first.first == key.first && other.second.classic;
   });
   if (!has_clsact) {
-    bpf_tc_hook qdisc = c.hook;
-    qdisc.attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS);
-    if (int error = bpf_tc_hook_create(&qdisc); error != 0 && error != -EEXIST) {
+    ClassicHook qdisc(key.first, static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS));
+    if (int error = bpf_tc_hook_create(&qdisc.hook); error != 0 && error != -EEXIST) {
       return Error(-error, "add clsact to", key.first, key.second);
     }
   }
