@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,11 +24,31 @@ constexpr size_t kNapMin = 3, kNapMax = 47;
 constexpr size_t kSmall = 400;  // octets; larger ones are worth a system call of their own
 constexpr long kNapNs = 40'000;
 constexpr unsigned long kTimerSlackNs = 1'000;
+constexpr uint64_t kSliceNs = 100'000;
 
 int64_t Read(clockid_t clock) {
   timespec t;
   clock_gettime(clock, &t);
   return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
+}
+
+// A short slice brings an early deadline (EEVDF, Linux 6.12): the thread runs soon after it is woken, also on a node
+// whose CPUs are busy, and takes no more CPU for it. Older kernels ignore the number. SCHED_BATCH is as fast on an idle
+// machine but waits for whole slices of others on a busy one (docs/performance.md).
+void RequestShortSlices() {
+  struct {  // sched_setattr(2)
+    uint32_t size;
+    uint32_t policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+  } attributes{};
+  static_assert(sizeof(attributes) == 48);
+  attributes.size = sizeof(attributes);
+  attributes.policy = SCHED_OTHER;
+  attributes.runtime = kSliceNs;
+  if (syscall(SYS_sched_setattr, 0, &attributes, 0) != 0) PLOG(WARNING) << "sched_setattr of the datapath's worker";
 }
 
 }  // namespace
@@ -119,9 +140,7 @@ void Worker::Wait() {
 void Worker::Run() {
   pthread_setname_np(pthread_self(), "espalier-esp");
   prctl(PR_SET_TIMERSLACK, kTimerSlackNs);
-  // Halves the latency of a lone packet, whatever the reason (docs/performance.md).
-  const sched_param parameter{};
-  if (sched_setscheduler(0, SCHED_BATCH, &parameter) != 0) PLOG(WARNING) << "sched_setscheduler SCHED_BATCH";
+  RequestShortSlices();
   while (!stop_.load(std::memory_order_relaxed)) {
     ReadClocks();
     if (called_.load(std::memory_order_acquire)) RunCommands();

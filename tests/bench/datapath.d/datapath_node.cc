@@ -2,8 +2,8 @@
 //
 //   datapath_node ID LOCAL REMOTE LOCAL_PODS REMOTE_PODS
 //
-// ID is 1 or 2, the peer is the other. LOCAL and REMOTE are outer addresses; *_PODS are comma-separated prefixes. Prints
-// "ready" when packets can flow, ends at the end of its input with the counters of both SAs and every drop.
+// ID is 1 or 2, the peer is the other. LOCAL and REMOTE are outer addresses; *_PODS are comma-separated prefixes.
+// Prints "ready" when packets can flow, ends at the end of its input with the counters of both SAs and every drop.
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
