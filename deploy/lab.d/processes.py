@@ -129,7 +129,7 @@ def start_agent(state: State, node: Node) -> Process:
         program("espalier-agent"),
         "--node", node.name,
         "--controller", f"{url_host(controller_address(state))}:{CONTROL_PORT}",
-        "--bootstrap-ca", str(state.dir / "controller" / "state" / "bundle.pem"),
+        "--bootstrap-ca", str(state.dir / "controller" / "state" / "trust-bundle.pem"),
         "--join-token-file", str(folder / "join-token"),
         "--state-dir", str(folder / "state"),
         "--socket", str(state.socket(node.name)),
