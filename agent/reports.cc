@@ -330,14 +330,16 @@ absl::StatusOr<v1::Explanation> AgentReports::Explain(const v1::ExplainRequest& 
   input.view = view();
   input.snapshot = agent_.snapshot_;
   input.peer = [this](uint32_t node_id) -> std::optional<v1::PeerInfo> {
-    for (v1::PeerInfo& peer : *Peers().mutable_peers()) {
+    v1::PeerList peers = Peers();
+    for (v1::PeerInfo& peer : *peers.mutable_peers()) {
       if (peer.node_id() == node_id) return std::move(peer);
     }
     return std::nullopt;
   };
   input.sas = [this](uint32_t node_id) {
     std::vector<v1::SaInfo> sas;
-    for (v1::SaInfo& sa : *Sas().mutable_sas()) {
+    v1::SaList all = Sas();
+    for (v1::SaInfo& sa : *all.mutable_sas()) {
       if (sa.node_id() == node_id) sas.push_back(std::move(sa));
     }
     return sas;
