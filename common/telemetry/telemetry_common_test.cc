@@ -47,7 +47,7 @@ TEST(JsonLogTest, OneObjectALine) {
   ASSERT_EQ(pipe(ends), 0);
   JsonLogSink sink("agent", ends[1]);
   absl::AddLogSink(&sink);
-  LOG(WARNING) << "peer refused node=" << '"' << "b\nc" << '"';
+  LOG(WARNING) << "peer refused node=\"b\nc\"";
   LOG(INFO) << "second";
   absl::RemoveLogSink(&sink);
   close(ends[1]);
