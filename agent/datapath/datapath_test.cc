@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "agent/datapath/testing/lab.h"
+#include "agent/esp/checksum.h"
 #include "agent/esp/octets.h"
 #include "agent/esp/outbound_sa.h"
 #include "gmock/gmock.h"
@@ -134,6 +135,40 @@ TEST_F(DatapathTest, OversizeGetsFragmentedOrTold) {
     EXPECT_GT(at_a.SendTo({b.Pod(v6), 6001}, fits), 0);
     EXPECT_EQ(receiver.Receive(), fits);
   }
+}
+
+TEST_F(DatapathTest, BelievesRoutersAboutLiveTunnelsOnly) {
+  ConnectBoth();
+  Socket at_a(a.ns, {a.pod4, 0}, SOCK_DGRAM), at_b(b.ns, {b.pod4, 6000}, SOCK_DGRAM);
+  const int df = IP_PMTUDISC_PROBE;
+  setsockopt(at_a.fd(), IPPROTO_IP, IP_MTU_DISCOVER, &df, sizeof(df));
+  int raw = -1;
+  testing::InNamespace(b.ns, [&] { raw = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP); });
+  Socket router(raw);
+  const auto say = [&](uint32_t spi, uint16_t mtu) {
+    Bytes message;
+    Writer w(&message);
+    w.U16(0x0304), w.U16(0), w.U16(0), w.U16(mtu);
+    w.U16(0x4500), w.U16(1500), w.U32(0x4000), w.U16(0x4011), w.U16(0);
+    w.Raw(a.outer4.octets()), w.Raw(b.outer4.octets());
+    w.U16(4500), w.U16(4500), w.U32(0), w.U32(spi);
+    esp::StoreChecksum(&message[2], esp::SumOf(message.data(), message.size()));
+    ASSERT_GT(router.SendTo({a.outer4, 0}, message), 0);
+  };
+  const Bytes data(1300, 3);
+  const auto passes = [&] {
+    at_a.SendTo({b.pod4, 6000}, data);
+    return at_b.Receive() == data;
+  };
+  say(0x9999, 600);
+  EXPECT_TRUE(passes()) << "not an SPI of ours";
+  say(0x1001, 1300);
+  EXPECT_TRUE(Reaches(
+      [&]() -> uint64_t {
+        at_a.SendTo({b.pod4, 6000}, data);
+        return a.Dropped(Drop::kTooBig) > 0;
+      },
+      1));
 }
 
 TEST_F(DatapathTest, RefusesWhatIsNotAuthenticOrNotThePeersOwn) {

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/log/log.h"
 #include "agent/esp/fragment.h"
 #include "agent/esp/icmp_too_big.h"
 #include "agent/esp/mss_clamp.h"
@@ -21,6 +22,8 @@ constexpr size_t kFlushAt = 16;                  // segments of one frame: enoug
 constexpr size_t kYieldMin = 2, kYieldMax = 31;  // small packets for which it pays to let the sender go on
 constexpr size_t kUnplacedDestinations = 256;
 constexpr int64_t kAcquireInterval = 100'000'000;
+constexpr int64_t kPathMtuLife = 600'000'000'000;  // RFC 8201 section 4: ten minutes
+constexpr int64_t kPathCheckInterval = 5'000'000'000;
 
 HoldLimits Limits(const Options& o, size_t keys) {
   return {o.hold_packets, o.hold_bytes, keys, absl::ToInt64Nanoseconds(o.hold_time)};
@@ -201,7 +204,35 @@ void Outbound::Release(PeerId peer) { Again(held_.Take(peer)); }
 
 void Outbound::SnapshotChanged() { Again(unplaced_.TakeAll()); }
 
+void Outbound::PathTooBig(const esp::OuterTooBig& said) {
+  for (auto& [id, peer] : state_->peers) {
+    OutboundTunnel* t = peer.current.get();
+    if (t == nullptr || t->sa->spi() != said.spi || t->remote != said.destination) continue;
+    const bool v6 = t->remote.is_v6();
+    const size_t path = std::max(said.mtu, v6 ? esp::kMinPathMtuV6 : esp::kMinPathMtuV4);
+    const size_t inner = esp::InnerMtu(path, v6);
+    if (inner >= t->inner_mtu) continue;
+    LOG(INFO) << "path MTU peer=" << id << " mtu=" << path;
+    t->inner_mtu = inner;
+    t->path_until_ns = state_->now_ns + kPathMtuLife;
+    next_path_check_ns_ = std::min(next_path_check_ns_, state_->now_ns + kPathCheckInterval);
+  }
+}
+
 void Outbound::Expire() {
+  if (state_->now_ns >= next_path_check_ns_) {
+    next_path_check_ns_ = INT64_MAX;
+    for (auto& [id, peer] : state_->peers) {
+      OutboundTunnel* t = peer.current.get();
+      if (t == nullptr || t->path_until_ns == 0) continue;
+      if (t->path_until_ns > state_->now_ns) {
+        next_path_check_ns_ = state_->now_ns + kPathCheckInterval;
+        continue;
+      }
+      t->inner_mtu = esp::InnerMtu(static_cast<size_t>(options_->outer_mtu), t->remote.is_v6());
+      t->path_until_ns = 0;
+    }
+  }
   if (state_->now_ns < next_deadline_) return;
   const size_t dropped = held_.Expire(state_->now_ns) + unplaced_.Expire(state_->now_ns);
   if (dropped > 0) state_->Count(Drop::kHoldExpired, nullptr, dropped);

@@ -18,6 +18,7 @@
 #include "agent/datapath/segmenter.h"
 #include "agent/datapath/send_batch.h"
 #include "agent/datapath/worker_state.h"
+#include "agent/esp/path_mtu.h"
 
 namespace espalier::datapath {
 
@@ -35,7 +36,9 @@ class Outbound {
   void Release(PeerId peer);
   // Another snapshot: what waits for an unknown destination is looked at again.
   void SnapshotChanged();
-  // Drops what has waited too long.
+  // A router says that a tunnel's packets are too large for the path.
+  void PathTooBig(const esp::OuterTooBig& said);
+  // Drops what has waited too long; forgets old path MTUs.
   void Expire();
   int64_t NextDeadline() const { return next_deadline_; }  // steady ns; INT64_MAX: nothing waits
   std::map<PeerId, uint64_t> Held() const;
@@ -64,6 +67,7 @@ class Outbound {
   HoldQueue<PeerId> held_;
   HoldQueue<IpAddress> unplaced_;  // inside the mesh, of no known node
   int64_t next_deadline_ = INT64_MAX;
+  int64_t next_path_check_ns_ = INT64_MAX;
   size_t step_bytes_ = 0;
   RateLimit too_big_{1000, 100};
 };

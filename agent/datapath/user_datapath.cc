@@ -1,4 +1,5 @@
 // The userspace datapath as the agent sees it: the control thread's side of the worker.
+#include <algorithm>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -74,6 +75,7 @@ class UserDatapath final : public Datapath {
     tunnel->route.socket = socket;
     tunnel->route.remote = SocketAddress::Of(sa.remote);
     tunnel->route.owner = tunnel.get();
+    tunnel->remote = sa.remote.address;
     tunnel->inner_mtu = InnerMtuOf(sa.remote.address);
     absl::Status status;
     worker_->Call([&](WorkerState& state, Inbound&, Outbound& outbound) {
@@ -86,7 +88,13 @@ class UserDatapath final : public Datapath {
         status = absl::AlreadyExistsError(absl::StrCat("outbound SPI ", absl::Hex(sa.spi), " is installed"));
         return;
       }
-      if (peer.current != nullptr) peer.previous.push_back(std::move(peer.current));
+      if (peer.current != nullptr) {
+        if (peer.current->remote == tunnel->remote) {  // the path is the same, whatever the key
+          tunnel->inner_mtu = std::min(tunnel->inner_mtu, peer.current->inner_mtu);
+          tunnel->path_until_ns = peer.current->path_until_ns;
+        }
+        peer.previous.push_back(std::move(peer.current));
+      }
       peer.current = std::move(tunnel);
       outbound.Release(sa.peer);
     });
@@ -205,7 +213,17 @@ absl::StatusOr<std::unique_ptr<Datapath>> CreateUserDatapath(Options options, Ev
     if (!socket.ok()) return socket.status();
     sockets.push_back(*std::move(socket));
   }
-  auto worker = std::make_unique<Worker>(std::move(options), std::move(events), *std::move(tun), std::move(sockets));
+  std::vector<std::unique_ptr<IcmpSocket>> icmp;
+  for (const bool v6 : {false, true}) {
+    if (std::none_of(sockets.begin(), sockets.end(), [&](const auto& s) { return s->local().address.is_v6() == v6; })) {
+      continue;
+    }
+    auto socket = IcmpSocket::Open(v6);
+    if (!socket.ok()) return socket.status();
+    icmp.push_back(*std::move(socket));
+  }
+  auto worker = std::make_unique<Worker>(std::move(options), std::move(events), *std::move(tun), std::move(sockets),
+                                         std::move(icmp));
   if (absl::Status s = worker->Start(); !s.ok()) return s;
   return std::make_unique<UserDatapath>(std::move(worker));
 }

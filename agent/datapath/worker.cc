@@ -24,6 +24,7 @@ constexpr size_t kNapMin = 3, kNapMax = 47;
 constexpr size_t kSmall = 400;  // octets; larger ones are worth a system call of their own
 constexpr long kNapNs = 40'000;
 constexpr unsigned long kTimerSlackNs = 1'000;
+constexpr int64_t kErrorsIntervalNs = 5'000'000;
 constexpr uint64_t kSliceNs = 100'000;
 
 int64_t Read(clockid_t clock) {
@@ -53,11 +54,13 @@ void RequestShortSlices() {
 
 }  // namespace
 
-Worker::Worker(Options options, Events events, TunDevice tun, std::vector<std::unique_ptr<UdpSocket>> sockets)
+Worker::Worker(Options options, Events events, TunDevice tun, std::vector<std::unique_ptr<UdpSocket>> sockets,
+               std::vector<std::unique_ptr<IcmpSocket>> icmp)
     : options_(std::move(options)),
       events_(std::move(events)),
       tun_(std::move(tun)),
       sockets_(std::move(sockets)),
+      icmp_(std::move(icmp)),
       inbound_(&state_, &events_, tun_.fd()),
       outbound_(&state_, &events_, &options_, tun_.fd()) {}
 
@@ -120,6 +123,15 @@ void Worker::ReadClocks() {
   state_.wall_ns = Read(CLOCK_REALTIME);
 }
 
+// Errors matter for packets that are being sent: looking now and then, while awake, is enough.
+void Worker::HearErrors() {
+  if (state_.now_ns < next_errors_ns_) return;
+  next_errors_ns_ = state_.now_ns + kErrorsIntervalNs;
+  for (const auto& s : icmp_) {
+    s->Receive(options_.port, [this](const esp::OuterTooBig& said) { outbound_.PathTooBig(said); });
+  }
+}
+
 void Worker::Wait() {
   std::vector<pollfd> fds;
   fds.push_back({tun_.fd(), POLLIN, 0});
@@ -154,6 +166,7 @@ void Worker::Run() {
     const size_t sent = outbound_.Step(&read);
     if (outbound_.step_bytes() <= sent * kSmall) small += sent;
     outbound_.Expire();
+    HearErrors();
     if (packets == 0 && !read) {
       Wait();
     } else if (small >= kNapMin && small <= kNapMax) {

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "agent/datapath/icmp_socket.h"
 #include "agent/datapath/inbound.h"
 #include "agent/datapath/outbound.h"
 #include "agent/datapath/tun_device.h"
@@ -24,7 +25,8 @@ namespace espalier::datapath {
 // nothing to do it sleeps in poll().
 class Worker {
  public:
-  Worker(Options options, Events events, TunDevice tun, std::vector<std::unique_ptr<UdpSocket>> sockets);
+  Worker(Options options, Events events, TunDevice tun, std::vector<std::unique_ptr<UdpSocket>> sockets,
+         std::vector<std::unique_ptr<IcmpSocket>> icmp);
   // Stops the thread.
   ~Worker();
   Worker(const Worker&) = delete;
@@ -50,6 +52,7 @@ class Worker {
   void Run();
   void RunCommands();
   void ReadClocks();
+  void HearErrors();
   // Sleeps until there is something to do.
   void Wait();
 
@@ -57,10 +60,12 @@ class Worker {
   const Events events_;
   TunDevice tun_;
   std::vector<std::unique_ptr<UdpSocket>> sockets_;
+  std::vector<std::unique_ptr<IcmpSocket>> icmp_;
   WorkerState state_;
   Inbound inbound_;
   Outbound outbound_;
   int wake_fd_ = -1;
+  int64_t next_errors_ns_ = 0;
 
   std::atomic<bool> stop_{false};
   std::atomic<bool> called_{false};

@@ -32,7 +32,9 @@ struct OutboundTunnel {
   PeerId peer = 0;
   std::unique_ptr<esp::OutboundSa> sa;
   Route route;
-  size_t inner_mtu = 0;
+  IpAddress remote;
+  size_t inner_mtu = 0;       // of the path as it is believed now
+  int64_t path_until_ns = 0;  // steady clock: when a smaller path MTU is forgotten; 0: there is none
   SaCounts counts;
 };
 
