@@ -108,8 +108,8 @@ bool EngineImpl::AllowCreate(PeerId peer, absl::Time now) {
 
 bool EngineImpl::TakeInitialContact(const IkeSa* sa) {
   PeerEntry* entry = Entry(sa->peer_id());
-  // Until the first IKE SA of this process with the peer is up. Two that begin at once may both say so: only what was up
-  // before they began is removed for it.
+  // Until the first IKE SA of this process with the peer is up. Two that begin at once may both say so: only what was
+  // up before they began is removed for it.
   return entry != nullptr && !entry->contact_sent &&
          std::ranges::none_of(UpSas(*entry), [sa](const IkeSa* other) { return other != sa; });
 }
@@ -172,7 +172,9 @@ void EngineImpl::OnClosed(IkeSa* sa, absl::Time now, bool failed, const std::str
   }
   if (!other_up) {
     shared_.host->OnPeerEvent(entry->peer.id, failed ? "failed" : "closed", why);
-    LOG(INFO) << "IKE SA closed" << " peer=" << entry->peer.name << " failed=" << failed << " cause=" << why;
+    if (!failed || shared_.ShouldLog(now, absl::StrCat("closed ", entry->peer.id))) {
+      LOG(INFO) << "IKE SA closed" << " peer=" << entry->peer.name << " failed=" << failed << " cause=" << why;
+    }
   }
 }
 

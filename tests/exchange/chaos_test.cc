@@ -6,7 +6,7 @@
 namespace espalier::ike {
 namespace {
 
-void Run(uint64_t seed, bool post_quantum) {
+void RunSeed(uint64_t seed, bool post_quantum) {
   SCOPED_TRACE(::testing::Message() << "seed " << seed << " post_quantum " << post_quantum);
   std::mt19937_64 random(seed);
   auto uniform = [&] { return std::uniform_real_distribution<double>(0, 1)(random); };
@@ -59,10 +59,10 @@ void Run(uint64_t seed, bool post_quantum) {
 }
 
 TEST(Chaos, ClassicSeeds) {
-  for (uint64_t seed = 1; seed <= 1000 && !::testing::Test::HasFailure(); ++seed) Run(seed, false);
+  for (uint64_t seed = 1; seed <= 1000 && !::testing::Test::HasFailure(); ++seed) RunSeed(seed, false);
 }
 TEST(Chaos, PostQuantumSeeds) {
-  for (uint64_t seed = 1001; seed <= 2000 && !::testing::Test::HasFailure(); ++seed) Run(seed, true);
+  for (uint64_t seed = 1001; seed <= 2000 && !::testing::Test::HasFailure(); ++seed) RunSeed(seed, true);
 }
 
 }  // namespace

@@ -106,8 +106,7 @@ class Liar {
     p.AddIdI(id);
     p.Add(wire::CertPayload{wire::CertEncoding::kX509Signature, self.certificate});
     Bytes octets = crypto::SignedOctets(suite_.prf, init_, nr_, keys_.pi, id.body, {});
-    p.Add(wire::AuthPayload{wire::AuthMethod::kDigitalSignature,
-                            crypto::EcdsaSha256AuthData(*SignWith(self, octets))});
+    p.Add(wire::AuthPayload{wire::AuthMethod::kDigitalSignature, crypto::EcdsaSha256AuthData(*SignWith(self, octets))});
     p.Add(EspOffer(config, PostQuantum::kNever, 0x1000, false));
     p.AddTsI(wire::TsPayload{AllTraffic()});
     p.AddTsR(wire::TsPayload{AllTraffic()});

@@ -77,9 +77,10 @@ TEST_F(Life, DeadPeerIsFound) {
   for (int i = 0; i < 40; ++i) {
     mesh.SendPacket(1, 2);
     // Node 2 is cut off: what it got does not count.
-    mesh.node(1).engine().OnTraffic(mesh.now(), mesh.node(1).engine().Report().front().children.empty()
-                                                    ? ChildId{}
-                                                    : mesh.node(1).engine().Report().front().children.front().id,
+    mesh.node(1).engine().OnTraffic(mesh.now(),
+                                    mesh.node(1).engine().Report().front().children.empty()
+                                        ? ChildId{}
+                                        : mesh.node(1).engine().Report().front().children.front().id,
                                     {1, 1, absl::InfinitePast(), mesh.now()});
     mesh.RunFor(absl::Seconds(1));
   }
@@ -149,8 +150,8 @@ TEST_F(Life, RestartedPeerFoundByLiveness) {
   EXPECT_TRUE(opened);
 }
 
-// The datapath of node 2 lost the SA (and its IKE SA lives): INFORMATIONAL { N(INVALID_SPI) }  -->, and node 1 makes the
-// child anew.
+// The datapath of node 2 lost the SA (and its IKE SA lives): INFORMATIONAL { N(INVALID_SPI) }  -->, and node 1 makes
+// the child anew.
 TEST_F(Life, InvalidSpiInsideTheIkeSa) {
   Connect();
   mesh.RunFor(absl::Seconds(5));
@@ -283,8 +284,8 @@ TEST_F(Life, ForgedInitAnswersDoNotStopTheSetup) {
   }
 }
 
-// IKE-022, IKE-092: 100,000 IKE_SA_INIT from forged addresses. Memory stays flat (nothing is kept but the half-open ones
-// below the threshold), what goes out is no more than what came in, and an honest peer gets in meanwhile.
+// IKE-022, IKE-092: 100,000 IKE_SA_INIT from forged addresses. Memory stays flat (nothing is kept but the half-open
+// ones below the threshold), what goes out is no more than what came in, and an honest peer gets in meanwhile.
 TEST_F(Life, FloodOfForgedInitRequests) {
   mesh.Add(1);
   mesh.Add(2);

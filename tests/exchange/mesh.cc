@@ -119,7 +119,8 @@ Mesh::Mesh(uint64_t seed) : random_(seed) { absl::SetMinLogLevel(absl::LogSeveri
                                            << node->outbound.size() << " outbound SAs";
     }
     if (node->engine().NextDeadline() != absl::InfiniteFuture()) {
-      return ::testing::AssertionFailure() << "node " << id << " has a timer in " << node->engine().NextDeadline() - now_;
+      return ::testing::AssertionFailure()
+             << "node " << id << " has a timer in " << node->engine().NextDeadline() - now_;
     }
   }
   return ::testing::AssertionSuccess();

@@ -231,11 +231,12 @@ struct Refusal {
 TEST(Setup, EveryAuthenticationFailureLooksTheSame) {
   std::vector<Refusal> causes = {
       {"foreign authority", [](Mesh& m) { m.node(1).identity = NodeIdentity::Make(1, /*foreign=*/true); }},
-      {"claims another node's identity",
-       [](Mesh& m) { m.node(1).identity.spiffe_id = SpiffeIdOf(3); }},
+      {"claims another node's identity", [](Mesh& m) { m.node(1).identity.spiffe_id = SpiffeIdOf(3); }},
       {"another node's certificate, own key",
-       [](Mesh& m) { m.node(1).identity.certificate = NodeIdentity::Make(3).certificate;
-                     m.node(1).identity.spiffe_id = SpiffeIdOf(3); }},
+       [](Mesh& m) {
+         m.node(1).identity.certificate = NodeIdentity::Make(3).certificate;
+         m.node(1).identity.spiffe_id = SpiffeIdOf(3);
+       }},
       {"revoked", [](Mesh& m) { m.node(2).distrusted = {1}; }},
       {"not in the view", [](Mesh& m) { m.ShareViewWith(m.node(2), {1}); }},
       {"no certificate", [](Mesh& m) { m.node(1).identity.certificate = {0x30, 0x00}; }},

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "agent/ike/crypto/auth_data.h"
 #include "agent/ike/crypto/signature.h"
 #include "agent/ike/sa/ike_sa.h"
@@ -13,6 +14,7 @@ namespace {
 // Limits of ours (IKE-034).
 constexpr size_t kMostCertificates = 8;
 constexpr size_t kMostCertificateOctets = 16 * 1024;
+constexpr size_t kLongestCause = 200;
 
 Bytes Signed(IkeSa& sa, bool by_initiator, ByteSpan id_body) {
   const InitRecord& init = sa.init();
@@ -63,7 +65,10 @@ absl::StatusOr<Proof> CheckProof(IkeSa& sa, const wire::IdPayload* id, const wir
     return absl::PermissionDeniedError("too many certificates");
   }
   absl::StatusOr<Proof> proof = sa.shared().host->Authenticate(chain, id->data());
-  if (!proof.ok()) return proof.status();
+  if (!proof.ok()) {
+    // It may quote the peer's certificate: bounded and escaped before it goes to a log (IKE-016).
+    return absl::PermissionDeniedError(absl::CHexEscape(proof.status().message().substr(0, kLongestCause)));
+  }
   // The initiator dialled one peer, not just anybody of the mesh (IKE-039).
   if (sa.initiator() && proof->peer != sa.peer_id()) return absl::PermissionDeniedError("another node than dialled");
   const Peer* peer = sa.shared().events->FindPeer(proof->peer);

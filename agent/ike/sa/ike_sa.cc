@@ -203,7 +203,10 @@ bool IkeSa::TryAlternate(absl::Time now) {
 
 void IkeSa::FailAuthentication(absl::Time now, const std::string& why, bool tell) {
   shared_->counters.Add(Counter::kAuthFailed);
-  LOG(WARNING) << "authentication failed" << " peer=" << peer_ << " remote=" << remote_.ToString() << " cause=" << why;
+  if (shared_->ShouldLog(now, why)) {
+    LOG(WARNING) << "authentication failed" << " peer=" << peer_ << " remote=" << remote_.ToString()
+                 << " cause=" << why;
+  }
   if (initiator_ && alternates_.size() > 0) {
     std::erase(alternates_, taken_response_);
     taken_response_.clear();

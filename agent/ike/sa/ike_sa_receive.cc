@@ -245,7 +245,9 @@ void IkeSa::OnFault(absl::Time now, const wire::Header& header, const absl::Stat
     RespondError(now, header.exchange, NotifyPayload(NotifyType::kInvalidSyntax));
   }
   // RFC 7296 section 2.21.3: both ends drop the IKE SA without a Delete. Repeats are answered for a while.
-  LOG(WARNING) << "malformed request" << " peer=" << peer_ << " remote=" << remote_.ToString() << " cause=" << fault;
+  if (shared_->ShouldLog(now, "malformed request")) {
+    LOG(WARNING) << "malformed request" << " peer=" << peer_ << " remote=" << remote_.ToString() << " cause=" << fault;
+  }
   Linger(now, true, "malformed request");
 }
 

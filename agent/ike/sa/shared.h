@@ -2,6 +2,7 @@
 #ifndef ESPALIER_AGENT_IKE_SA_SHARED_H_
 #define ESPALIER_AGENT_IKE_SA_SHARED_H_
 
+#include <map>
 #include <memory>
 #include <string>
 
@@ -84,6 +85,16 @@ struct Shared {
     Reader(octets).U64(&v);
     return v;
   }
+  // For logs of what strangers cause: once a minute for each cause, however many they are.
+  bool ShouldLog(absl::Time now, const std::string& cause) {
+    auto [it, fresh] = logged.try_emplace(cause, now);
+    if (!fresh && now - it->second < absl::Minutes(1)) return false;
+    it->second = now;
+    if (logged.size() > 64) logged.clear();
+    return true;
+  }
+  std::map<std::string, absl::Time> logged;
+
   double Uniform() { return static_cast<double>(Random64() >> 11) * 0x1.0p-53; }  // [0, 1)
   RetransmitPolicy retransmit() const {
     return {config.retransmit_first, config.retransmit_base, config.retransmit_tries};

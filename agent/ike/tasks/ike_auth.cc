@@ -133,6 +133,7 @@ Verdict IkeAuthTask::ProcessRequest(IkeSa& sa, absl::Time now, const Payloads& i
   auto refuse = [&](absl::string_view why) {
     why_ = std::string(why);
     sa.shared().counters.Add(Counter::kAuthFailed);
+    if (!sa.shared().ShouldLog(now, why_)) return Verdict::kClose;
     LOG(WARNING) << "authentication failed" << " remote=" << sa.remote().ToString() << " cause=" << why_;
     return Verdict::kClose;
   };

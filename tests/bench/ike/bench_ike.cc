@@ -53,6 +53,7 @@ void Bench(bool post_quantum) {
         mesh.node(1).engine().RekeyIke(mesh.now(), 2);
       }
       mesh.RunFor(absl::Seconds(6));
+      mesh.ReportTraffic();
       return mesh.SendPacket(1, 2) == Mesh::Packet::kOpened;
     });
   };
