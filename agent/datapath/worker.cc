@@ -134,7 +134,7 @@ void Worker::HearErrors() {
 
 void Worker::Wait() {
   std::vector<pollfd> fds;
-  fds.push_back({tun_.fd(), POLLIN, 0});
+  fds.push_back({tun_gone_ ? -1 : tun_.fd(), POLLIN, 0});
   fds.push_back({wake_fd_, POLLIN, 0});
   for (const auto& s : sockets_) fds.push_back({s->fd(), POLLIN, 0});
   timespec timeout{};
@@ -144,6 +144,11 @@ void Worker::Wait() {
     timeout = {left / 1'000'000'000, left % 1'000'000'000};
   }
   if (ppoll(fds.data(), fds.size(), timed ? &timeout : nullptr, nullptr) <= 0) return;
+  if ((fds[0].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) {
+    // Somebody deleted the device. Nothing can come from it, or go to it, until the agent starts again.
+    LOG(ERROR) << "the datapath's device is gone device=" << tun_.name();
+    tun_gone_ = true;
+  }
   for (size_t i = 0; i < sockets_.size(); ++i) {
     if ((fds[i + 2].revents & POLLERR) != 0) sockets_[i]->DrainErrors();
   }

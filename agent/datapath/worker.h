@@ -66,6 +66,7 @@ class Worker {
   Outbound outbound_;
   int wake_fd_ = -1;
   int64_t next_errors_ns_ = 0;
+  bool tun_gone_ = false;
 
   std::atomic<bool> stop_{false};
   std::atomic<bool> called_{false};
