@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <set>
 
 #include "absl/status/status.h"
@@ -18,7 +19,7 @@ void SortUnique(std::vector<uint32_t>* v) {
 
 // Index of the text's prefix in *cidrs, added if it is new.
 absl::StatusOr<uint32_t> CidrIndex(const std::string& text, std::vector<IpPrefix>* cidrs,
-                                   absl::flat_hash_map<IpPrefix, uint32_t>* index) {
+                                   std::map<IpPrefix, uint32_t>* index) {
   auto prefix = IpPrefix::Parse(text);
   if (!prefix.ok()) return prefix.status();
   const auto [it, is_new] = index->try_emplace(*prefix, static_cast<uint32_t>(cidrs->size()));
@@ -76,7 +77,7 @@ PairAnswers::Found PairAnswers::Lookup(uint8_t protocol, uint16_t port) const {
 
 absl::StatusOr<Evaluator> Evaluator::Create(const View& view) {
   Evaluator e;
-  absl::flat_hash_map<IpPrefix, uint32_t> cidr_index;
+  std::map<IpPrefix, uint32_t> cidr_index;
   for (const auto& [name, policy] : view.policies) {
     const uint32_t p = static_cast<uint32_t>(e.policies_.size());
     CompiledPolicy compiled{.priority = policy.priority(),

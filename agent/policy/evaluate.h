@@ -19,10 +19,10 @@
 
 #include <compare>
 #include <cstdint>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "agent/policy/snapshot.h"
 #include "agent/policy/view.h"
@@ -141,7 +141,7 @@ class Evaluator {
   std::vector<std::vector<uint32_t>> cidr_rules_;       // by CIDR: rules
   std::vector<std::vector<uint32_t>> cidr_exemptions_;  // by CIDR: exemptions
   std::vector<uint32_t> any_pod_rules_;
-  absl::flat_hash_map<uint32_t, std::vector<uint32_t>> subject_of_, peer_of_;  // by label identity
+  std::unordered_map<uint32_t, std::vector<uint32_t>> subject_of_, peer_of_;  // by label identity
 };
 
 }  // namespace espalier::policy

@@ -10,9 +10,9 @@
 
 #include <algorithm>
 #include <map>
+#include <unordered_map>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "agent/policy/address_table.h"
@@ -187,7 +187,7 @@ class SnapshotImpl final : public Snapshot {
   size_t signature_count_ = 0;
   std::vector<PolicyRow> rows_;
   std::vector<Origin> origins_;
-  absl::flat_hash_map<uint32_t, uint32_t> bases_;  // of local identities made from pods'
+  std::unordered_map<uint32_t, uint32_t> bases_;  // of local identities made from pods'
 };
 
 // Steps 2 and 3, then the rest for the classes found.
@@ -270,7 +270,7 @@ void SnapshotImpl::EvaluatePairs(const Evaluator& evaluator, const SetPool& sets
   std::map<Signature, uint32_t> index;
   std::vector<const Signature*> signatures;
   std::vector<uint32_t> locals;  // signatures
-  absl::flat_hash_map<uint32_t, uint32_t> local_index;
+  std::unordered_map<uint32_t, uint32_t> local_index;
   for (Class& c : *classes) {
     const bool is_local = c.local != kNone;
     c.local = kNone;
@@ -287,7 +287,7 @@ void SnapshotImpl::EvaluatePairs(const Evaluator& evaluator, const SetPool& sets
   signature_count_ = signatures.size();
   matrix_.resize(2 * locals.size() * signature_count_);
   // Most pairs have one of few answers: keep each once.
-  absl::flat_hash_map<std::string, uint32_t> known;
+  std::unordered_map<std::string, uint32_t> known;
   const auto keep = [&](PairAnswers answers) {
     std::string key;
     const auto add = [&key](const Answer& a) {

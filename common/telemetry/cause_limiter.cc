@@ -12,7 +12,7 @@ std::optional<uint64_t> CauseLimiter::Admit(absl::string_view cause, absl::Time 
   } else {
     // Causes of long ago make room. At most once an interval, so that a flood of new causes doesn't pay for it.
     if (causes_.size() >= max_causes_ && now - others_.last >= interval_) {
-      absl::erase_if(causes_, [&](const auto& c) { return now - c.second.last >= interval_; });
+      std::erase_if(causes_, [&](const auto& c) { return now - c.second.last >= interval_; });
     }
     if (causes_.size() < max_causes_) state = &causes_[std::string(cause)];
   }

@@ -4,11 +4,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
@@ -39,7 +40,7 @@ class CauseLimiter {
   const absl::Duration interval_;
   const size_t max_causes_;
   absl::Mutex mutex_;
-  absl::flat_hash_map<std::string, State> causes_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, State, std::less<>> causes_ ABSL_GUARDED_BY(mutex_);
   State others_ ABSL_GUARDED_BY(mutex_);
 };
 
