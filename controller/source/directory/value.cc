@@ -75,6 +75,13 @@ void AppendJson(const Value& v, std::string* out) {
 
 }  // namespace
 
+Value::Value() = default;
+Value::~Value() = default;
+Value::Value(const Value&) = default;
+Value::Value(Value&&) noexcept = default;
+Value& Value::operator=(const Value&) = default;
+Value& Value::operator=(Value&&) noexcept = default;
+
 const Value* Value::Find(absl::string_view key) const {
   for (const auto& [name, value] : members) {
     if (name == key) return &value;

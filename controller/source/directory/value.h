@@ -14,6 +14,14 @@ namespace espalier::source {
 struct Value {
   enum class Kind { kNull, kBool, kInteger, kFloat, kText, kList, kMap };
 
+  // Out of line, where Value is complete: it holds vectors of itself.
+  Value();
+  ~Value();
+  Value(const Value&);
+  Value(Value&&) noexcept;
+  Value& operator=(const Value&);
+  Value& operator=(Value&&) noexcept;
+
   Kind kind = Kind::kNull;
   int line = 0;  // from 1
   bool boolean = false;
