@@ -119,7 +119,7 @@ class DirectorySource : public Source {
       pollfd fds[2] = {{watch_->fd(), POLLIN, 0}, {stop_fd_, POLLIN, 0}};
       if (poll(fds, 2, static_cast<int>(std::min<int64_t>(ms, absl::ToInt64Milliseconds(kCompare)))) < 0 &&
           errno != EINTR) {
-        LOG(ERROR) << "directory source stops: poll failed, errno " << errno;
+        LOG(ERROR) << absl::StrCat("directory source stops: poll failed, errno ", errno);
         return;
       }
       if ((fds[1].revents & POLLIN) != 0) return;
