@@ -2,13 +2,14 @@
 #ifndef ESPALIER_AGENT_DATAPATH_HOLD_QUEUE_H_
 #define ESPALIER_AGENT_DATAPATH_HOLD_QUEUE_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "common/bytes.h"
 
 namespace espalier::datapath {
@@ -80,7 +81,7 @@ class HoldQueue {
         ++dropped;
       }
       if (q.frames.empty()) {
-        queues_.erase(it++);
+        it = queues_.erase(it);
       } else {
         ++it;
       }
@@ -113,7 +114,7 @@ class HoldQueue {
 
   HoldLimits limits_;
   HoldBudget* budget_;
-  absl::flat_hash_map<Key, Queue> queues_;
+  std::map<Key, Queue> queues_;
 };
 
 }  // namespace espalier::datapath

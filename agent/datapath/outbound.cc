@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/log/log.h"
+#include "absl/strings/str_cat.h"
 #include "agent/esp/fragment.h"
 #include "agent/esp/icmp_too_big.h"
 #include "agent/esp/mss_clamp.h"
@@ -212,7 +213,7 @@ void Outbound::PathTooBig(const esp::OuterTooBig& said) {
     const size_t path = std::max(said.mtu, v6 ? esp::kMinPathMtuV6 : esp::kMinPathMtuV4);
     const size_t inner = esp::InnerMtu(path, v6);
     if (inner >= t->inner_mtu) continue;
-    LOG(INFO) << "path MTU peer=" << id << " mtu=" << path;
+    LOG(INFO) << absl::StrCat("path MTU peer=", id, " mtu=", path);
     t->inner_mtu = inner;
     t->path_until_ns = state_->now_ns + kPathMtuLife;
     next_path_check_ns_ = std::min(next_path_check_ns_, state_->now_ns + kPathCheckInterval);

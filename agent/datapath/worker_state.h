@@ -7,9 +7,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
 #include "agent/datapath/datapath.h"
 #include "agent/datapath/send_batch.h"
@@ -53,8 +53,8 @@ struct Peer {
 };
 
 struct WorkerState {
-  absl::flat_hash_map<uint32_t, std::unique_ptr<InboundTunnel>> inbound;  // by SPI
-  absl::flat_hash_map<PeerId, Peer> peers;
+  std::unordered_map<uint32_t, std::unique_ptr<InboundTunnel>> inbound;  // by SPI
+  std::unordered_map<PeerId, Peer> peers;
   std::shared_ptr<const policy::Snapshot> snapshot;
   uint64_t generation = 0;  // counts snapshots; 0: none yet
   DropCounts drops{};

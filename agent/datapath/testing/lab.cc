@@ -212,7 +212,7 @@ bool Lab::Transfer(const Node& from, const Node& to, bool v6, size_t size) {
     got += static_cast<size_t>(n);
   }
   sender.join();
-  if (!same || got != size) LOG(ERROR) << "transfer: same " << same << ", " << got << " of " << size << " octets";
+  if (!same || got != size) LOG(ERROR) << absl::StrCat("transfer: same ", same, ", ", got, " of ", size, " octets");
   return same && got == size;
 }
 
