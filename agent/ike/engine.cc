@@ -115,7 +115,14 @@ void EngineImpl::OnFirstInbound(absl::Time now, uint32_t spi_in) {
 
 void EngineImpl::OnTraffic(absl::Time now, const ChildId& id, const ChildTraffic& traffic) {
   ChildSa* child = shared_.children.Find(id.spi_in);
-  if (child == nullptr || child->id.peer != id.peer || child->owner == nullptr) return;
+  if (child == nullptr || child->id.peer != id.peer) return;
+  if (child->owner == nullptr) {
+    // One that is going: its last packets show that the tunnel is not idle.
+    if (ChildSa* active = shared_.children.ActiveOf(id.peer); active != nullptr) {
+      active->last_traffic = std::max({active->last_traffic, traffic.last_in, traffic.last_out});
+    }
+    return;
+  }
   IkeSa* sa = child->owner;
   sa->OnTraffic(now, child, traffic);
   Settle(sa);

@@ -126,7 +126,7 @@ void EngineImpl::OnEstablished(IkeSa* sa, absl::Time now, bool initial_contact) 
   shared_.host->OnPeerEvent(entry->peer.id, "established",
                             absl::StrCat(sa->description(), sa->initiator() ? ", by us" : ", by the peer"));
   LOG(INFO) << "IKE SA established" << " peer=" << entry->peer.name << " suite=" << sa->description()
-            << " initiator=" << sa->initiator();
+            << " initiator=" << absl::StrCat(sa->initiator());
   for (IkeSa* other : UpSas(*entry)) {
     if (other == sa) continue;
     // IKE-043: the peer had nothing when it began this one. What was up before then is dead; what is younger is not.
@@ -173,7 +173,7 @@ void EngineImpl::OnClosed(IkeSa* sa, absl::Time now, bool failed, const std::str
   if (!other_up) {
     shared_.host->OnPeerEvent(entry->peer.id, failed ? "failed" : "closed", why);
     if (!failed || shared_.ShouldLog(now, absl::StrCat("closed ", entry->peer.id))) {
-      LOG(INFO) << "IKE SA closed" << " peer=" << entry->peer.name << " failed=" << failed << " cause=" << why;
+      LOG(INFO) << "IKE SA closed" << " peer=" << entry->peer.name << " failed=" << absl::StrCat(failed) << " cause=" << why;
     }
   }
 }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/log/log.h"
+#include "absl/strings/str_cat.h"
 
 namespace espalier::ike {
 
@@ -86,7 +87,7 @@ void ChildTable::Close(ChildSa* child, absl::Time now, absl::Time linger) {
       }
     }
     if (next != nullptr) {
-      if (absl::Status s = Activate(next); !s.ok()) LOG(ERROR) << "outbound SA refused" << " peer=" << peer << " " << s;
+      if (absl::Status s = Activate(next); !s.ok()) LOG(ERROR) << "outbound SA refused" << " peer=" << absl::StrCat(peer) << " " << s;
     }
   }
   if (child->outbound_installed) host_->RemoveOutbound(peer, child->id.spi_out);

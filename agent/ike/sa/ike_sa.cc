@@ -204,7 +204,7 @@ bool IkeSa::TryAlternate(absl::Time now) {
 void IkeSa::FailAuthentication(absl::Time now, const std::string& why, bool tell) {
   shared_->counters.Add(Counter::kAuthFailed);
   if (shared_->ShouldLog(now, why)) {
-    LOG(WARNING) << "authentication failed" << " peer=" << peer_ << " remote=" << remote_.ToString()
+    LOG(WARNING) << "authentication failed" << " peer=" << absl::StrCat(peer_) << " remote=" << remote_.ToString()
                  << " cause=" << why;
   }
   if (initiator_ && alternates_.size() > 0) {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/log/log.h"
+#include "absl/strings/str_cat.h"
 #include "agent/ike/crypto/auth_data.h"
 #include "agent/ike/crypto/sealed_message.h"
 #include "agent/ike/sa/ike_sa.h"
@@ -246,7 +247,7 @@ void IkeSa::OnFault(absl::Time now, const wire::Header& header, const absl::Stat
   }
   // RFC 7296 section 2.21.3: both ends drop the IKE SA without a Delete. Repeats are answered for a while.
   if (shared_->ShouldLog(now, "malformed request")) {
-    LOG(WARNING) << "malformed request" << " peer=" << peer_ << " remote=" << remote_.ToString() << " cause=" << fault;
+    LOG(WARNING) << "malformed request" << " peer=" << absl::StrCat(peer_) << " remote=" << remote_.ToString() << " cause=" << fault;
   }
   Linger(now, true, "malformed request");
 }

@@ -95,7 +95,7 @@ bool IkeSa::SendRequest(absl::Time now, wire::ExchangeType exchange, const wire:
     absl::StatusOr<crypto::SealedMessage> sealed =
         crypto::SealMessage(header, payloads.first_type(), *inner, *out_, &next_iv_, {fragmentation_, FragmentLimit()});
     if (!sealed.ok()) {
-      LOG(ERROR) << "cannot seal" << " peer=" << peer_ << " " << sealed.status();
+      LOG(ERROR) << "cannot seal" << " peer=" << absl::StrCat(peer_) << " " << sealed.status();
       return false;
     }
     if (exchange == wire::ExchangeType::kIkeIntermediate) {
@@ -141,7 +141,7 @@ bool IkeSa::Respond(absl::Time /*now*/, wire::ExchangeType exchange, const wire:
   absl::StatusOr<crypto::SealedMessage> sealed =
       crypto::SealMessage(header, payloads.first_type(), *inner, *out_, &next_iv_, {fragmentation_, FragmentLimit()});
   if (!sealed.ok()) {
-    LOG(ERROR) << "cannot seal" << " peer=" << peer_ << " " << sealed.status();
+    LOG(ERROR) << "cannot seal" << " peer=" << absl::StrCat(peer_) << " " << sealed.status();
     return false;
   }
   if (exchange == wire::ExchangeType::kIkeIntermediate) {

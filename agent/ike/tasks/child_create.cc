@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/log/log.h"
+#include "absl/strings/str_cat.h"
 #include "agent/ike/sa/proposals.h"
 #include "agent/ike/tasks/inform.h"
 #include "agent/ike/wire/proposal_rules.h"
@@ -83,7 +84,7 @@ Progress ChildCreateTask::Fail(IkeSa& sa, absl::Time now, const Payloads& in) {
 }
 
 void ChildCreateTask::Refused(IkeSa& sa, absl::Time now, NotifyType error) {
-  LOG(WARNING) << "Child SA refused" << " peer=" << sa.peer_id() << " cause=" << wire::ToString(error);
+  LOG(WARNING) << "Child SA refused" << " peer=" << absl::StrCat(sa.peer_id()) << " cause=" << wire::ToString(error);
   sa.shared().events->OnChildRefused(sa.peer_id(), now);
 }
 

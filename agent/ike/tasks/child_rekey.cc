@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/log/log.h"
+#include "absl/strings/str_cat.h"
 #include "agent/ike/tasks/inform.h"
 
 namespace espalier::ike {
@@ -88,7 +89,7 @@ void ChildRekeyTask::Refused(IkeSa& sa, absl::Time now, NotifyType error) {
     return;
   }
   if (error != NotifyType::kTemporaryFailure) {
-    LOG(WARNING) << "rekey of a Child SA refused" << " peer=" << peer << " cause=" << wire::ToString(error);
+    LOG(WARNING) << "rekey of a Child SA refused" << " peer=" << absl::StrCat(peer) << " cause=" << wire::ToString(error);
   }
   sa.RetryChildLater(now, child, /*count=*/true);
 }

@@ -57,7 +57,7 @@ absl::StatusOr<ChildSa*> InstallChild(IkeSa& sa, absl::Time now, ChildAgreement 
   absl::StatusOr<ChildSa*> added = common.children.Add(std::move(child), std::move(in));
   if (!added.ok()) {
     common.counters.Add(Counter::kInstallFailed);
-    LOG(ERROR) << "inbound SA refused" << " peer=" << sa.peer_id() << " " << added.status();
+    LOG(ERROR) << "inbound SA refused" << " peer=" << absl::StrCat(sa.peer_id()) << " " << added.status();
     return added.status();
   }
   common.counters.Add(Counter::kChildEstablished);

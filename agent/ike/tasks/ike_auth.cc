@@ -98,7 +98,7 @@ void IkeAuthTask::FinishChild(IkeSa& sa, absl::Time now, const Payloads& in) {
     const NotifyPayload* error = in.first_error();
     common.children.ReleaseSpi(spi_in);
     common.counters.Add(Counter::kChildFailed);
-    LOG(WARNING) << "first Child SA refused" << " peer=" << sa.peer_id()
+    LOG(WARNING) << "first Child SA refused" << " peer=" << absl::StrCat(sa.peer_id())
                  << " cause=" << (error != nullptr ? wire::ToString(error->type) : "none");
     common.events->OnChildRefused(sa.peer_id(), now);
     return;

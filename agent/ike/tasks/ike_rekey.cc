@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/log/log.h"
+#include "absl/strings/str_cat.h"
 #include "agent/ike/crypto/key_material.h"
 #include "agent/ike/sa/proposals.h"
 #include "agent/ike/tasks/inform.h"
@@ -68,7 +69,7 @@ Progress IkeRekeyTask::Fail(IkeSa& sa, absl::Time now, const NotifyPayload& erro
     return Progress::kDone;
   }
   if (error.type != NotifyType::kTemporaryFailure) {
-    LOG(WARNING) << "rekey of the IKE SA refused" << " peer=" << sa.peer_id()
+    LOG(WARNING) << "rekey of the IKE SA refused" << " peer=" << absl::StrCat(sa.peer_id())
                  << " cause=" << wire::ToString(error.type);
   }
   sa.RetryRekeyLater(now, /*count=*/true);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/log/log.h"
+#include "absl/strings/str_cat.h"
 #include "agent/ike/sa/ike_sa.h"
 #include "agent/ike/tasks/child_create.h"
 
@@ -88,7 +89,7 @@ void InformTask::ProcessInvalidSpi(IkeSa& sa, absl::Time now, const NotifyPayloa
     sa.OnHint(now);
     return;
   }
-  LOG(WARNING) << "child unknown to the peer; made anew" << " peer=" << sa.peer_id();
+  LOG(WARNING) << "child unknown to the peer; made anew" << " peer=" << absl::StrCat(sa.peer_id());
   PeerId peer = sa.peer_id();
   sa.DeleteChild(now, child);
   sa.shared().events->OnChildLost(peer, now);

@@ -53,8 +53,9 @@ void Bench(bool post_quantum) {
         mesh.node(1).engine().RekeyIke(mesh.now(), 2);
       }
       mesh.RunFor(absl::Seconds(6));
+      bool up = mesh.SendPacket(1, 2) == Mesh::Packet::kOpened;
       mesh.ReportTraffic();
-      return mesh.SendPacket(1, 2) == Mesh::Packet::kOpened;
+      return up;
     });
   };
   Print("rekey of a Child SA", post_quantum, rekey(true));
