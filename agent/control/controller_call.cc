@@ -12,10 +12,33 @@ constexpr char kControllerName[] = "espalier-controller";  // the DNS name in th
 constexpr char kAcceptedKey[] = "espalier-epoch";          // initial metadata of a Watch that was accepted
 constexpr int kMaxDelta = 256 << 20;
 
+// gRPC has one completion queue, with its own threads, for all callbacks of the process; it lives while a channel exists
+// that has made a call. Should the last such channel go with a callback, one of these threads would tear the queue down
+// under its own feet and abort (seen with gRPC 1.51). A channel that never goes, with one call that is over before it is
+// sent, keeps the queue.
+void KeepCallbackQueue() {
+  struct Anchor {
+    std::shared_ptr<grpc::Channel> channel =
+        grpc::CreateChannel("unix:/nonexistent", grpc::InsecureChannelCredentials());
+    std::unique_ptr<v1::Control::Stub> stub = v1::Control::NewStub(channel);
+    grpc::ClientContext context;
+    v1::EnrollRequest request;
+    v1::EnrollResponse response;
+  };
+  static Anchor* const anchor = [] {
+    auto* made = new Anchor;
+    made->context.set_deadline(absl::ToChronoTime(absl::UnixEpoch()));
+    made->stub->async()->Enroll(&made->context, &made->request, &made->response, [](grpc::Status) {});
+    return made;
+  }();
+  (void)anchor;
+}
+
 }  // namespace
 
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint, const std::string& bundle_pem,
                                            const Identity* identity) {
+  KeepCallbackQueue();
   grpc::SslCredentialsOptions tls;
   tls.pem_root_certs = bundle_pem;
   if (identity != nullptr) {

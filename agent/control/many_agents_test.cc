@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdio>
+#include <optional>
 
 #include "agent/control/controller_call.h"
 #include "common/x509/atomic_file.h"
@@ -18,47 +19,67 @@ constexpr int kAgents = 300;
 constexpr int kSilent = 20;  // of them: take everything, answer nothing
 constexpr int kPods = 3000;
 
+// As a ControlClient on the wire, without its thread: connects anew where a connection fails, as real agents do.
 class FakeAgent {
  public:
-  FakeAgent(const std::string& name, distribute::TestController& controller, const std::string& bundle, bool answers) {
+  FakeAgent(const std::string& name, distribute::TestController& controller, std::string bundle, bool answers)
+      : name_(name), endpoint_(controller.Endpoint()), bundle_(std::move(bundle)), answers_(answers) {
     x509::PrivateKey key = x509::PrivateKey::Generate().value();
     Bytes csr = x509::BuildCertificateRequest(key).value();
     ca::IssuedCertificate issued = controller.authority().IssueNode(csr, "uid-" + name, name, absl::Now()).value();
-    Identity identity{key, x509::Certificate::FromPem(issued.chain_pem).value()};
-    v1::WatchRequest hello;
-    hello.mutable_hello()->set_node_name(name);
-    WatchCall::Handlers handlers;
-    handlers.accepted = [] {};
-    handlers.delta = [this, answers](v1::WatchResponse delta) {
-      version_ = delta.version();
-      if (!answers) return;
-      v1::WatchRequest ack;
-      ack.mutable_ack()->set_nonce(delta.nonce());
-      ack.mutable_ack()->set_version(delta.version());
-      std::shared_ptr<WatchCall> call;
-      {
-        absl::MutexLock lock(&mutex_);
-        mutex_.Await(absl::Condition(+[](std::shared_ptr<WatchCall>* c) { return *c != nullptr; }, &call_));
-        call = call_;
-      }
-      call->Send(std::move(ack));
-    };
-    handlers.done = [this](absl::Status) { done_.Notify(); };
-    auto call = WatchCall::Start(MakeChannel(controller.Endpoint(), bundle, &identity), hello, std::move(handlers));
-    absl::MutexLock lock(&mutex_);
-    call_ = call;
+    identity_ = Identity{key, x509::Certificate::FromPem(issued.chain_pem).value()};
+    Connect();
   }
   ~FakeAgent() {
-    call_->Cancel();
+    {
+      absl::MutexLock lock(&mutex_);
+      ending_ = true;
+      if (call_ != nullptr) call_->Cancel();
+    }
     done_.WaitForNotification();
   }
   uint64_t version() const { return version_; }
 
  private:
-  absl::Mutex mutex_;
-  std::shared_ptr<WatchCall> call_ ABSL_GUARDED_BY(mutex_);
+  void Connect() {
+    v1::WatchRequest hello;
+    hello.mutable_hello()->set_node_name(name_);
+    WatchCall::Handlers handlers;
+    handlers.accepted = [] {};
+    handlers.delta = [this](v1::WatchResponse delta) { OnDelta(delta); };
+    handlers.done = [this](absl::Status status) { OnDone(std::move(status)); };
+    absl::MutexLock lock(&mutex_);
+    call_ = WatchCall::Start(MakeChannel(endpoint_, bundle_, &*identity_), hello, std::move(handlers));
+  }
+  void OnDelta(const v1::WatchResponse& delta) {
+    version_ = delta.version();
+    if (!answers_) return;
+    v1::WatchRequest ack;
+    ack.mutable_ack()->set_nonce(delta.nonce());
+    ack.mutable_ack()->set_version(delta.version());
+    absl::MutexLock lock(&mutex_);
+    call_->Send(std::move(ack));
+  }
+  void OnDone(absl::Status status) {
+    {
+      absl::MutexLock lock(&mutex_);
+      if (ending_) {
+        done_.Notify();
+        return;
+      }
+    }
+    printf("%s connects again: %s\n", name_.c_str(), status.ToString().c_str());
+    Connect();
+  }
+
+  const std::string name_, endpoint_, bundle_;
+  const bool answers_;
+  std::optional<Identity> identity_;
   std::atomic<uint64_t> version_ = 0;
   absl::Notification done_;
+  absl::Mutex mutex_;
+  std::shared_ptr<WatchCall> call_ ABSL_GUARDED_BY(mutex_);
+  bool ending_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 TEST(ManyAgentsTest, AChangeReachesAllThatAnswer) {
