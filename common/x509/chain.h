@@ -3,9 +3,9 @@
 #define ESPALIER_COMMON_X509_CHAIN_H_
 
 #include <string>
+#include <unordered_set>
 #include <vector>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -34,7 +34,7 @@ class TrustStore {
   TrustStore() = default;
   std::vector<Certificate> anchors_;
   StorePtr store_;
-  absl::flat_hash_set<std::string> revoked_;
+  std::unordered_set<std::string> revoked_;
 };
 
 // Who a valid chain speaks for.
