@@ -173,7 +173,8 @@ void EngineImpl::OnClosed(IkeSa* sa, absl::Time now, bool failed, const std::str
   if (!other_up) {
     shared_.host->OnPeerEvent(entry->peer.id, failed ? "failed" : "closed", why);
     if (!failed || shared_.ShouldLog(now, absl::StrCat("closed ", entry->peer.id))) {
-      LOG(INFO) << "IKE SA closed" << " peer=" << entry->peer.name << " failed=" << absl::StrCat(failed) << " cause=" << why;
+      LOG(INFO) << "IKE SA closed" << " peer=" << entry->peer.name << " failed=" << absl::StrCat(failed)
+                << " cause=" << why;
     }
   }
 }

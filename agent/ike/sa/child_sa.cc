@@ -87,7 +87,8 @@ void ChildTable::Close(ChildSa* child, absl::Time now, absl::Time linger) {
       }
     }
     if (next != nullptr) {
-      if (absl::Status s = Activate(next); !s.ok()) LOG(ERROR) << "outbound SA refused" << " peer=" << absl::StrCat(peer) << " " << s;
+      if (absl::Status s = Activate(next); !s.ok())
+        LOG(ERROR) << "outbound SA refused" << " peer=" << absl::StrCat(peer) << " " << s;
     }
   }
   if (child->outbound_installed) host_->RemoveOutbound(peer, child->id.spi_out);

@@ -247,7 +247,8 @@ void IkeSa::OnFault(absl::Time now, const wire::Header& header, const absl::Stat
   }
   // RFC 7296 section 2.21.3: both ends drop the IKE SA without a Delete. Repeats are answered for a while.
   if (shared_->ShouldLog(now, "malformed request")) {
-    LOG(WARNING) << "malformed request" << " peer=" << absl::StrCat(peer_) << " remote=" << remote_.ToString() << " cause=" << fault;
+    LOG(WARNING) << "malformed request" << " peer=" << absl::StrCat(peer_) << " remote=" << remote_.ToString()
+                 << " cause=" << fault;
   }
   Linger(now, true, "malformed request");
 }

@@ -89,7 +89,8 @@ void ChildRekeyTask::Refused(IkeSa& sa, absl::Time now, NotifyType error) {
     return;
   }
   if (error != NotifyType::kTemporaryFailure) {
-    LOG(WARNING) << "rekey of a Child SA refused" << " peer=" << absl::StrCat(peer) << " cause=" << wire::ToString(error);
+    LOG(WARNING) << "rekey of a Child SA refused" << " peer=" << absl::StrCat(peer)
+                 << " cause=" << wire::ToString(error);
   }
   sa.RetryChildLater(now, child, /*count=*/true);
 }
