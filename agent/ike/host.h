@@ -46,10 +46,10 @@ struct ChildId {
 // What a peer's certificate chain proved.
 struct Proof {
   PeerId peer = 0;
-  std::string name;            // the node's name
-  std::string serial;          // hex
-  absl::Time not_after;        // the IKE SA must not outlive it (RFC 4301 section 4.4.2.1)
-  Bytes public_key_spki_der;   // of the leaf, for the AUTH signature
+  std::string name;           // the node's name
+  std::string serial;         // hex
+  absl::Time not_after;       // the IKE SA must not outlive it (RFC 4301 section 4.4.2.1)
+  Bytes public_key_spki_der;  // of the leaf, for the AUTH signature
 };
 
 class Host {
