@@ -187,8 +187,8 @@ absl::Status RunningController::Begin() {
     http_ = *std::move(started);
   }
   thread_ = std::thread([this] { Run(); });
-  LOG(INFO) << "controller ready listen=" << options_.listen << " port=" << server_->port() << " source=\""
-            << source_->Name() << "\" epoch=" << distributor_.epoch();
+  LOG(INFO) << "controller ready listen=" << options_.listen << " port=" << absl::StrCat(server_->port())
+            << " source=\"" << source_->Name() << "\" epoch=" << distributor_.epoch();
   return absl::OkStatus();
 }
 

@@ -103,7 +103,7 @@ int RunController(Flags flags) {
   }
   int received = 0;
   sigwait(&signals, &received);
-  LOG(INFO) << "controller stopping signal=" << received;
+  LOG(INFO) << "controller stopping signal=" << absl::StrCat(received);
   controller->reset();
   return 0;
 }

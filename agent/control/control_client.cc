@@ -211,7 +211,7 @@ void Client::LoadIdentity() {
 void Client::LoadCache() {
   absl::StatusOr<CachedView> cached = cache_.Load(absl::Now());
   if (cached.ok()) {
-    LOG(INFO) << "cached view taken version=" << cached->view.version
+    LOG(INFO) << "cached view taken version=" << absl::StrCat(cached->view.version)
               << " saved=" << absl::FormatTime(cached->saved_at, absl::UTCTimeZone());
     Offer(std::make_shared<const policy::View>(std::move(cached->view)), true, 0, "");
     return;
@@ -506,7 +506,7 @@ void Client::SendAck(uint64_t generation, const std::string& nonce, uint64_t ver
     absl::MutexLock lock(&mutex_);
     status_.view_error = error;
   }
-  if (!error.empty()) LOG(WARNING) << "view refused version=" << version << " cause=\"" << error << "\"";
+  if (!error.empty()) LOG(WARNING) << "view refused version=" << absl::StrCat(version) << " cause=\"" << error << "\"";
   if (generation != stream_.generation || stream_.call == nullptr) return;
   v1::WatchRequest request;
   request.mutable_ack()->set_nonce(nonce);

@@ -264,7 +264,8 @@ void ControlService::NoteRefusal(const absl::Status& why, absl::string_view peer
   // By address without its port: one line for an agent that keeps trying.
   absl::string_view address = peer.substr(0, peer.rfind(':'));
   if (auto skipped = log_.Admit(absl::StrCat(what, address, why.message()), absl::Now())) {
-    LOG(WARNING) << what << " peer=" << address << " cause=\"" << why.message() << "\" skipped=" << *skipped;
+    LOG(WARNING) << what << " peer=" << address << " cause=\"" << why.message()
+                 << "\" skipped=" << absl::StrCat(*skipped);
   }
 }
 

@@ -168,7 +168,7 @@ void Distributor::OnAnswer(uint64_t stream_id, const std::string& uid, const v1:
         ++counters_.nacks;
         if (node->session.refusal() != before) {
           LOG(WARNING) << "view refused by its node"
-                       << " node=" << node->mesh.name << " version=" << ack.version() << " reason=\""
+                       << " node=" << node->mesh.name << " version=" << absl::StrCat(ack.version()) << " reason=\""
                        << node->session.refusal() << "\"";
         }
         break;
