@@ -37,8 +37,10 @@ def add_wire(wire: Wire) -> None:
 
 
 def plug(wire: Wire, namespace: str, port: str, addresses: list[str]) -> None:
-    """An eth0 in the namespace, with these addresses, whose other end is a port of the bridge."""
-    ip_batch(wire.netns, [f"link add {port} type veth peer name eth0 netns {namespace}",
+    """An eth0 in the namespace, with these addresses, whose other end is a port of the bridge. Its MAC follows from the
+    address: a node that takes over another's address is not taken for it by a stale neighbour entry."""
+    mac = "02:" + ":".join(digest(addresses[0])[i : i + 2] for i in range(0, 10, 2))
+    ip_batch(wire.netns, [f"link add {port} type veth peer name eth0 address {mac} netns {namespace}",
                           f"link set {port} master {wire.bridge}", f"link set {port} up"])
     sysctl(namespace, {"ipv6/conf/eth0/accept_dad": 0, "ipv6/conf/eth0/accept_ra": 0})
     lines = ["link set lo up", "link set eth0 up"]

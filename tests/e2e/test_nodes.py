@@ -1,5 +1,7 @@
 """Nodes come and go while others talk."""
 
+import time
+
 from harness import LabTest, wait_until
 
 
@@ -16,6 +18,7 @@ class Nodes(LabTest):
             wait_until(lambda: self.udp(f"client-{node.name}", self.address("server-n1", 6), count=5, wait=0.5)["lost"] == 0, 10, "and reach others")
             gone = self.address(f"server-{node.name}")
             more = self.background("client-n1", "udp", gone, "8080", "--count", "3000", "--rate", "1000", "--wait", "0.2")
+            time.sleep(1)  # it sends by now
             self.change("remove_node", node.name)
             more.stop()
             wait_until(lambda: node.name not in [n["node"]["name"] for n in self.ctl_json("n1", "nodes")["nodes"]], 10, "the node has left the view")

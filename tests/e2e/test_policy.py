@@ -101,9 +101,11 @@ class Changes(LabTest):
         wait_until(self.plaintext_flows, 15, "without a policy the pods talk in the clear")
 
     def test_encryption_profile_changes_the_suite(self) -> None:
-        self.write("profile.yaml", profile(esp=["CHACHA20-POLY1305"], rekey={"time": "2s"}))
+        self.write("profile.yaml", profile(esp=["CHACHA20-POLY1305"], rekey={"time": "600s"}))
 
         def active() -> bool:
+            """For new SAs and at the next rekey: which is asked for."""
+            self.ctl("n1", "rekey")
             self.udp("client-n1", self.remote, count=5)
             return any("CHACHA20" in s.get("suite", "").upper() and s.get("state") == "active" for s in self.sas("n1"))
 
