@@ -3,8 +3,8 @@
 #include <openssl/rand.h>
 #include <unistd.h>
 
-#include <asio/post.hpp>
 #include <algorithm>
+#include <asio/post.hpp>
 #include <csignal>
 #include <future>
 #include <mutex>
@@ -34,7 +34,9 @@ uint64_t RandomBootId() {
 }  // namespace
 
 Agent::Agent(AgentOptions options)
-    : options_(std::move(options)), started_at_(absl::Now()), boot_id_(RandomBootId()),
+    : options_(std::move(options)),
+      started_at_(absl::Now()),
+      boot_id_(RandomBootId()),
       credentials_(options_.trust_domain) {}
 
 Agent::~Agent() = default;
@@ -56,11 +58,9 @@ absl::Status Agent::Start() {
     if (!found.ok()) return found.status();
     outer_mtu = *found;
   }
-  auto datapath = datapath::CreateUserDatapath({.device = options_.device,
-                                                .local_addresses = options_.local_addresses,
-                                                .port = kPort,
-                                                .outer_mtu = outer_mtu},
-                                               DatapathEvents());
+  auto datapath = datapath::CreateUserDatapath(
+      {.device = options_.device, .local_addresses = options_.local_addresses, .port = kPort, .outer_mtu = outer_mtu},
+      DatapathEvents());
   if (!datapath.ok()) return datapath.status();
   datapath_ = *std::move(datapath);
 
@@ -184,6 +184,7 @@ absl::Status Agent::ApplyView(const control::ViewPtr& view, bool from_cache) {
   for (const auto& [id, node] : view->nodes) nodes[node.uid()] = {id, node.name()};
   host_->SetNodes(std::move(nodes));
   WithEngine([&](ike::Engine& engine, absl::Time now) {
+    config->boot_id = boot_id_;
     engine.SetConfig(*std::move(config));
     engine.SetPeers(now, EnginePeers(*view, options_.local_addresses, kPort), revoked);
   });
@@ -213,9 +214,8 @@ void Agent::ApplyIdentity(control::Identity identity, const std::string& bundle_
 datapath::Events Agent::DatapathEvents() {
   datapath::Events events;
   events.acquire = [this](ike::PeerId peer) {
-    asio::post(io_, [this, peer] {
-      WithEngine([peer](ike::Engine& engine, absl::Time now) { engine.Acquire(now, peer); });
-    });
+    asio::post(
+        io_, [this, peer] { WithEngine([peer](ike::Engine& engine, absl::Time now) { engine.Acquire(now, peer); }); });
   };
   events.first_inbound = [this](uint32_t spi) {
     asio::post(io_, [this, spi] {
@@ -264,14 +264,13 @@ void Agent::OnPeerEvent(ike::PeerId peer, absl::string_view what, absl::string_v
 }
 
 void Agent::OnSteeringEvent(const steering::Event& event) {
-  const std::string cause = absl::StrCat(event.reason, " ", event.flow.source.ToString(), " ",
-                                         event.flow.destination.ToString());
+  const std::string cause =
+      absl::StrCat(event.reason, " ", event.flow.source.ToString(), " ", event.flow.destination.ToString());
   if (auto skipped = refusals_.Admit(cause, clock_.Now())) {
     LOG(WARNING) << "packet refused reason=" << event.reason << " device=" << event.device
                  << " direction=" << (event.egress ? "out" : "in") << " source=" << event.flow.source.ToString()
-                 << " destination=" << event.flow.destination.ToString()
-                 << " protocol=" << int{event.flow.protocol} << " port=" << event.flow.destination_port
-                 << " repeated=" << *skipped;
+                 << " destination=" << event.flow.destination.ToString() << " protocol=" << int{event.flow.protocol}
+                 << " port=" << event.flow.destination_port << " repeated=" << *skipped;
   }
 }
 

@@ -1,4 +1,5 @@
-// The agent's time: steady, but readable as wall time (anchored when the process starts). All engine times come from it.
+// The agent's time: steady, but readable as wall time (anchored when the process starts). All engine times come from
+// it.
 #ifndef ESPALIER_AGENT_CLOCK_H_
 #define ESPALIER_AGENT_CLOCK_H_
 

@@ -13,6 +13,7 @@
 #include "agent/agent.h"
 #include "agent/options.h"
 #include "agent/version.h"
+#include "common/grpc_log.h"
 #include "common/telemetry/json_log.h"
 
 namespace espalier {
@@ -61,7 +62,8 @@ absl::Status Finish(const Texts& texts, AgentOptions* options) {
 int Main(int argc, char** argv) {
   AgentOptions options;
   Texts texts;
-  CLI::App app{"Encrypts the traffic between this node's pods and other nodes' pods, as the controller's policies say."};
+  CLI::App app{
+      "Encrypts the traffic between this node's pods and other nodes' pods, as the controller's policies say."};
   app.set_version_flag("--version", kVersion);
   app.add_option("--node", options.node, "This node's name in the cluster")->required()->envname("NODE_NAME");
   app.add_option("--controller", options.controllers, "Controller, ADDRESS:PORT (repeat for several)")->required();
@@ -86,6 +88,7 @@ int Main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
 
   telemetry::StartJsonLog("agent");
+  RouteGrpcLog();
   ProtectMemory();
   std::signal(SIGPIPE, SIG_IGN);
   if (absl::Status s = Finish(texts, &options); !s.ok()) {

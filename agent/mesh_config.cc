@@ -29,14 +29,15 @@ constexpr NamedSuite kSuites[] = {
     {ike::EspSuite::kChaCha20Poly1305, "CHACHA20-POLY1305"},
 };
 
-absl::StatusOr<std::vector<ike::EspSuite>> ParseSuites(
-    const google::protobuf::RepeatedPtrField<std::string>& names, const std::vector<ike::EspSuite>& fallback,
-    absl::string_view field) {
+absl::StatusOr<std::vector<ike::EspSuite>> ParseSuites(const google::protobuf::RepeatedPtrField<std::string>& names,
+                                                       const std::vector<ike::EspSuite>& fallback,
+                                                       absl::string_view field) {
   if (names.empty()) return fallback;
   std::vector<ike::EspSuite> out;
   for (const std::string& name : names) {
     auto suite = ParseSuite(name);
-    if (!suite.ok()) return absl::InvalidArgumentError(absl::StrCat("profile/default ", field, ": ", suite.status().message()));
+    if (!suite.ok())
+      return absl::InvalidArgumentError(absl::StrCat("profile/default ", field, ": ", suite.status().message()));
     out.push_back(*suite);
   }
   return out;

@@ -12,18 +12,18 @@ namespace espalier {
 
 struct AgentOptions {
   std::string node;
-  std::vector<std::string> controllers;     // "192.0.2.1:7443"
+  std::vector<std::string> controllers;  // "192.0.2.1:7443"
   std::string trust_domain = "cluster.local";
   std::string bootstrap_ca, join_token_file;
   std::string state_dir = "/var/lib/espalier";
   std::string socket = "/run/espalier/agent.sock";
   std::vector<Endpoint> metrics;
-  std::string datapath = "auto";            // auto, user, xfrm
+  std::string datapath = "auto";  // auto, user, xfrm
   std::string pin_dir = "/sys/fs/bpf/espalier";
-  std::vector<IpAddress> local_addresses;   // of the node, one a family
+  std::vector<IpAddress> local_addresses;  // of the node, one a family
   std::string device = "esp0";
-  std::vector<std::string> steer_devices;   // empty: found
-  int outer_mtu = 0;                        // 0: that of the device with the local address
+  std::vector<std::string> steer_devices;  // empty: found
+  int outer_mtu = 0;                       // 0: that of the device with the local address
   absl::Duration max_cache_age = absl::Hours(24);
 };
 

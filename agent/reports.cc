@@ -19,10 +19,14 @@ namespace {
 
 const char* StateWord(ike::PeerState state) {
   switch (state) {
-    case ike::PeerState::kNone: return "none";
-    case ike::PeerState::kConnecting: return "connecting";
-    case ike::PeerState::kUp: return "up";
-    case ike::PeerState::kFailed: return "failed";
+    case ike::PeerState::kNone:
+      return "none";
+    case ike::PeerState::kConnecting:
+      return "connecting";
+    case ike::PeerState::kUp:
+      return "up";
+    case ike::PeerState::kFailed:
+      return "failed";
   }
   return "none";
 }
@@ -30,10 +34,12 @@ const char* StateWord(ike::PeerState state) {
 const char* DropWord(datapath::Drop drop) {
   switch (drop) {
 #define X(name, number, text, help) \
-  case datapath::Drop::k##name: return text;
+  case datapath::Drop::k##name:     \
+    return text;
     ESPALIER_DATAPATH_DROPS(X)
 #undef X
-    case datapath::Drop::kCount: break;
+    case datapath::Drop::kCount:
+      break;
   }
   return "unknown";
 }
@@ -121,7 +127,8 @@ telemetry::AgentSample AgentReports::Sample() {
 
 std::map<std::string, uint64_t> AgentReports::Counters() {
   std::map<std::string, uint64_t> counters;
-  for (const auto& [drop, count] : agent_.datapath_->Drops()) counters[absl::StrCat("datapath_", DropWord(drop))] = count;
+  for (const auto& [drop, count] : agent_.datapath_->Drops())
+    counters[absl::StrCat("datapath_", DropWord(drop))] = count;
   for (const auto& [name, count] : agent_.steering_->Counters()) counters[name] = count.packets;
   return counters;
 }
@@ -175,7 +182,7 @@ v1::StatusReport AgentReports::Status() {
   report.set_started_at(Unix(agent_.started_at_));
   report.set_datapath("user");
   report.set_datapath_reason(agent_.options_.datapath == "user" ? "asked for"
-                                                                 : "auto: this version carries ESP in user space");
+                                                                : "auto: this version carries ESP in user space");
   report.set_controller(control.state == control::ControlState::kConnected ? "connected" : "disconnected");
   report.set_controller_endpoint(control.endpoint);
   report.set_controller_since(Unix(control.since));

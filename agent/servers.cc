@@ -13,9 +13,10 @@ absl::StatusOr<std::unique_ptr<Agent::Servers>> Agent::Servers::Start(Agent* age
   auto servers = std::make_unique<Servers>(agent);
   AgentReports* reports = &servers->reports;
 
-  auto api = api::AgentApi::Start({.socket_path = agent->options_.socket,
-                                   .post = [agent](std::function<void()> work) { asio::post(agent->io_, std::move(work)); }},
-                                  reports);
+  auto api =
+      api::AgentApi::Start({.socket_path = agent->options_.socket,
+                            .post = [agent](std::function<void()> work) { asio::post(agent->io_, std::move(work)); }},
+                           reports);
   if (!api.ok()) return api.status();
   servers->api = *std::move(api);
 

@@ -32,7 +32,7 @@ static __always_inline void count(struct __sk_buff *skb, enum direction directio
 }
 
 __noinline int event(struct __sk_buff *skb, enum direction direction, __u32 reason, const struct packet *p,
-                            const struct decision *d) {
+                     const struct decision *d) {
   struct espalier_event_key key = {.reason = reason, .egress = direction};
   __u64 now = bpf_ktime_get_ns(), *last;
   struct espalier_event *e;

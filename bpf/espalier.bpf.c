@@ -34,9 +34,8 @@
 /* RFC 7296, section 2.23, and RFC 3948: IKE and ESP in UDP; and ESP itself. */
 static __always_inline int is_ipsec(const struct packet *p) {
   if (p->protocol == IPPROTO_ESP) return 1;
-  return p->protocol == IPPROTO_UDP &&
-         (p->source_port == PORT_IKE_NAT || p->destination_port == PORT_IKE_NAT || p->source_port == PORT_IKE ||
-          p->destination_port == PORT_IKE);
+  return p->protocol == IPPROTO_UDP && (p->source_port == PORT_IKE_NAT || p->destination_port == PORT_IKE_NAT ||
+                                        p->source_port == PORT_IKE || p->destination_port == PORT_IKE);
 }
 
 static __always_inline int encrypt(struct __sk_buff *skb) {

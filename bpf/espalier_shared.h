@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
  * What the BPF programs and the agent share: every map's key and value, the verdicts, and the one list of counters.
- * Included by C (clang -target bpf) and by C++. Fixed widths, explicit padding, sizes asserted. Host byte order unless a
- * field says otherwise. A change of any layout here needs a new ESPALIER_LAYOUT: maps are pinned under it, so that an
+ * Included by C (clang -target bpf) and by C++. Fixed widths, explicit padding, sizes asserted. Host byte order unless
+ * a field says otherwise. A change of any layout here needs a new ESPALIER_LAYOUT: maps are pinned under it, so that an
  * agent of one layout never reads the maps of another.
  */
 #ifndef ESPALIER_BPF_ESPALIER_SHARED_H_
@@ -18,33 +18,33 @@
  * are of packets that come in, "drop_guard", "drop_spoofed", "drop_malformed" and "drop_lookup" of either direction,
  * the rest of packets that leave.
  */
-#define ESPALIER_COUNTERS(X)                                                                                     \
-  X(ENCRYPTED, 0, "encrypted", "handed to the datapath to leave in ESP")                                         \
-  X(PASSED, 1, "passed", "left in the clear: no policy wants otherwise")                                         \
-  X(EXEMPT_IKE, 2, "exempt_ike", "left: IKE or ESP of the node itself")                                          \
-  X(EXEMPT_HOST, 3, "exempt_host", "left in the clear: the node's own, or source-NATed to it")                   \
-  X(EXEMPT_ENCAP, 4, "exempt_encap", "left: an encapsulation whose inner packet may be in the clear")            \
-  X(EXEMPT_NON_IP, 5, "exempt_non_ip", "left: not IP (ARP and the like)")                                        \
-  X(PREFER_CLEAR, 6, "prefer_clear", "left in the clear: Prefer, and no tunnel is up")                           \
-  X(UNPROGRAMMED, 7, "unprogrammed", "seen in either direction before the node's first policy")                  \
-  X(IN_PASSED, 8, "in_passed", "came in the clear: no policy wants otherwise")                                   \
-  X(IN_EXEMPT_IKE, 9, "in_exempt_ike", "came in: IKE or ESP for the node itself")                                \
-  X(IN_EXEMPT_ENCAP, 10, "in_exempt_encap", "came in: an encapsulation whose inner packet may be in the clear")  \
-  X(IN_EXEMPT_NON_IP, 11, "in_exempt_non_ip", "came in: not IP (ARP and the like)")                              \
-  X(IN_CLEAR, 12, "in_clear", "came in the clear and accepted: Prefer, or a Require in its stage Send")          \
-  X(DECRYPTED, 13, "decrypted", "came out of the datapath and entered the node")                                 \
-  X(DROP_GUARD, 14, "drop_guard", "refused: mesh plaintext on the wire, bare or inside an encapsulation")        \
-  X(DROP_SPOOFED, 15, "drop_spoofed", "refused: the source address belongs to a pod elsewhere")                  \
-  X(DROP_DENIED, 16, "drop_denied", "refused: a policy denies it")                                               \
-  X(DROP_MALFORMED, 17, "drop_malformed", "refused: truncated or not well formed, so not shown to be harmless")  \
-  X(DROP_LOOKUP, 18, "drop_lookup", "refused: an address that no row of the ipcache covers")                     \
+#define ESPALIER_COUNTERS(X)                                                                                    \
+  X(ENCRYPTED, 0, "encrypted", "handed to the datapath to leave in ESP")                                        \
+  X(PASSED, 1, "passed", "left in the clear: no policy wants otherwise")                                        \
+  X(EXEMPT_IKE, 2, "exempt_ike", "left: IKE or ESP of the node itself")                                         \
+  X(EXEMPT_HOST, 3, "exempt_host", "left in the clear: the node's own, or source-NATed to it")                  \
+  X(EXEMPT_ENCAP, 4, "exempt_encap", "left: an encapsulation whose inner packet may be in the clear")           \
+  X(EXEMPT_NON_IP, 5, "exempt_non_ip", "left: not IP (ARP and the like)")                                       \
+  X(PREFER_CLEAR, 6, "prefer_clear", "left in the clear: Prefer, and no tunnel is up")                          \
+  X(UNPROGRAMMED, 7, "unprogrammed", "seen in either direction before the node's first policy")                 \
+  X(IN_PASSED, 8, "in_passed", "came in the clear: no policy wants otherwise")                                  \
+  X(IN_EXEMPT_IKE, 9, "in_exempt_ike", "came in: IKE or ESP for the node itself")                               \
+  X(IN_EXEMPT_ENCAP, 10, "in_exempt_encap", "came in: an encapsulation whose inner packet may be in the clear") \
+  X(IN_EXEMPT_NON_IP, 11, "in_exempt_non_ip", "came in: not IP (ARP and the like)")                             \
+  X(IN_CLEAR, 12, "in_clear", "came in the clear and accepted: Prefer, or a Require in its stage Send")         \
+  X(DECRYPTED, 13, "decrypted", "came out of the datapath and entered the node")                                \
+  X(DROP_GUARD, 14, "drop_guard", "refused: mesh plaintext on the wire, bare or inside an encapsulation")       \
+  X(DROP_SPOOFED, 15, "drop_spoofed", "refused: the source address belongs to a pod elsewhere")                 \
+  X(DROP_DENIED, 16, "drop_denied", "refused: a policy denies it")                                              \
+  X(DROP_MALFORMED, 17, "drop_malformed", "refused: truncated or not well formed, so not shown to be harmless") \
+  X(DROP_LOOKUP, 18, "drop_lookup", "refused: an address that no row of the ipcache covers")                    \
   X(DROP_DATAPATH, 19, "drop_datapath", "refused: came out of the datapath, but not from elsewhere to this node")
 
 enum espalier_counter {
 #define X(symbol, number, name, help) ESPALIER_##symbol = number,
   ESPALIER_COUNTERS(X)
 #undef X
-  ESPALIER_COUNTER_COUNT = 20,
+      ESPALIER_COUNTER_COUNT = 20,
 };
 
 /* policy::Verdict, number for number. */
@@ -107,7 +107,7 @@ struct espalier_port_key {
   __u32 src;
   __u32 dst;
   __u8 protocol;
-  __u8 port[2]; /* network order */
+  __u8 port[2];  /* network order */
   __u8 reserved; /* beyond every prefix */
 };
 

@@ -2,9 +2,9 @@
 /*
  * From a frame to a flow. Reads go through bpf_skb_load_bytes: it copes with headers that lie in fragments of the skb.
  *
- * Functions that are not inlined are global, here and in verdict.h and account.h: the verifier then checks each once, for
- * any arguments, instead of along every path that leads to it (loading takes a tenth of the time). So it wants their
- * pointers checked for null.
+ * Functions that are not inlined are global, here and in verdict.h and account.h: the verifier then checks each once,
+ * for any arguments, instead of along every path that leads to it (loading takes a tenth of the time). So it wants
+ * their pointers checked for null.
  */
 #ifndef ESPALIER_BPF_PARSE_H_
 #define ESPALIER_BPF_PARSE_H_
@@ -29,19 +29,19 @@ enum parsed {
 struct packet {
   __u8 source[16]; /* network order; IPv4 in the first four octets, the rest zero */
   __u8 destination[16];
-  __u32 l4;                    /* offset of what follows the IP headers */
-  __u16 source_port;           /* host order; 0 without ports */
+  __u32 l4;          /* offset of what follows the IP headers */
+  __u16 source_port; /* host order; 0 without ports */
   __u16 destination_port;
-  __u8 family;                 /* 4, 6; 0 before parsing */
+  __u8 family; /* 4, 6; 0 before parsing */
   __u8 protocol;
-  __u8 later_fragment;         /* not the first: it has no header of layer 4 */
-  __u8 truncated;              /* the header of layer 4 is missing, or too many extension headers stand before it */
+  __u8 later_fragment; /* not the first: it has no header of layer 4 */
+  __u8 truncated;      /* the header of layer 4 is missing, or too many extension headers stand before it */
 };
 
 /* The ports of these are in the first four octets. policy::Flow has none for every other protocol. */
 static __always_inline int has_ports(__u8 protocol) {
-  return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP || protocol == IPPROTO_UDPLITE ||
-         protocol == IPPROTO_DCCP;
+  return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP ||
+         protocol == IPPROTO_UDPLITE || protocol == IPPROTO_DCCP;
 }
 
 /* `end` is where the IP packet says that it ends; 0: it doesn't (super-packets beyond 64 KiB). */
@@ -115,7 +115,7 @@ __noinline int parse_ipv6(struct __sk_buff *skb, __u32 at, struct packet *p) {
   p->family = 6;
   p->protocol = h.next;
   p->l4 = at + sizeof(h);
-  end = length ? p->l4 + length : 0; /* 0 also with a jumbo payload (RFC 2675) */
+  end = length ? p->l4 + length : 0;            /* 0 also with a jumbo payload (RFC 2675) */
   for (i = 0; i < MAX_EXTENSION_HEADERS; i++) { /* RFC 8200, section 4 */
     __u8 now = p->protocol;
 

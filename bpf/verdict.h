@@ -90,13 +90,9 @@ __noinline int decide(__u32 set, const struct packet *p, struct decision *d) {
   return 1;
 }
 
-static __always_inline int is_mesh(const struct espalier_whois *who) {
-  return (who->flags & ESPALIER_WHO_MESH) != 0;
-}
+static __always_inline int is_mesh(const struct espalier_whois *who) { return (who->flags & ESPALIER_WHO_MESH) != 0; }
 
-static __always_inline int is_host(const struct espalier_whois *who) {
-  return (who->flags & ESPALIER_WHO_HOST) != 0;
-}
+static __always_inline int is_host(const struct espalier_whois *who) { return (who->flags & ESPALIER_WHO_HOST) != 0; }
 
 static __always_inline int is_here(const struct espalier_whois *who) {
   return (who->flags & (ESPALIER_WHO_LOCAL | ESPALIER_WHO_OWN_CIDR)) != 0;

@@ -150,7 +150,7 @@ class Session {
   }
   static const ControllerStatus* Pointer(const std::optional<ControllerStatus>& c) { return c ? &*c : nullptr; }
 
-  // JSON: the agent's message as it is, with the named parts of the controller's status under "controller".
+  // JSON: the agent's message as it is, with the named parts of the controller's status under "controllerReport".
   template <typename F>
   void Print(const google::protobuf::Message& message, const std::optional<ControllerStatus>& controller,
              std::vector<std::string> parts, F&& render) {
@@ -162,7 +162,7 @@ class Session {
     if (controller) {
       Json all = Json::parse(controller->json, nullptr, false);
       for (const std::string& part : parts) {
-        if (all.contains(part)) json["controller"][part] = std::move(all[part]);
+        if (all.contains(part)) json["controllerReport"][part] = std::move(all[part]);
       }
     }
     out_ << json.dump(2) << "\n";

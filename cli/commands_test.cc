@@ -216,7 +216,7 @@ TEST_F(CommandsTest, TheControllersSide) {
   EXPECT_THAT(out(), HasSubstr("unknown to the controller"));  // node-2
   setenv("ESPALIER_CONTROLLER", url.c_str(), 1);
   EXPECT_EQ(Ask({"policies", "-o", "json"}), kOk);
-  EXPECT_EQ(json()["controller"]["problems"][0]["text"], "a.yaml: broken");
+  EXPECT_EQ(json()["controllerReport"]["problems"][0]["text"], "a.yaml: broken");
   EXPECT_EQ(json()["policies"].size(), 1u);
 }
 

@@ -24,7 +24,13 @@ target_compile_options(espalier_flags INTERFACE -Wall -Wextra -Werror -Wshadow -
   -fno-omit-frame-pointer)
 target_compile_definitions(espalier_flags INTERFACE ASIO_STANDALONE ASIO_NO_DEPRECATED)
 target_include_directories(espalier_flags INTERFACE ${PROJECT_SOURCE_DIR})
+# Debian's Abseil is built by gcc, which names some templates otherwise than clang 18 and later do.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  add_compile_options(-fclang-abi-compat=17)
+endif()
 if(ESPALIER_SANITIZE)
+  # Abseil's containers carry more fields under sanitizers; the system's library was built without.
+  add_compile_definitions(NDEBUG_SANITIZER)
   add_compile_options(-fsanitize=${ESPALIER_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${ESPALIER_SANITIZE})
 endif()

@@ -12,10 +12,10 @@ constexpr char kControllerName[] = "espalier-controller";  // the DNS name in th
 constexpr char kAcceptedKey[] = "espalier-epoch";          // initial metadata of a Watch that was accepted
 constexpr int kMaxDelta = 256 << 20;
 
-// gRPC has one completion queue, with its own threads, for all callbacks of the process; it lives while a channel exists
-// that has made a call. Should the last such channel go with a callback, one of these threads would tear the queue down
-// under its own feet and abort (seen with gRPC 1.51). A channel that never goes, with one call that is over before it is
-// sent, keeps the queue.
+// gRPC has one completion queue, with its own threads, for all callbacks of the process; it lives while a channel
+// exists that has made a call. Should the last such channel go with a callback, one of these threads would tear the
+// queue down under its own feet and abort (seen with gRPC 1.51). A channel that never goes, with one call that is over
+// before it is sent, keeps the queue.
 void KeepCallbackQueue() {
   struct Anchor {
     std::shared_ptr<grpc::Channel> channel =

@@ -25,20 +25,20 @@ using ike::EspSa;
 using ike::PeerId;
 
 // Every cause for which the datapath drops a packet: one list for counters, metrics and docs. Numbers are stable.
-#define ESPALIER_DATAPATH_DROPS(X)                                                     \
-  X(NoSa, 0, "no_sa", "ESP with an unknown SPI")                                       \
-  X(Replay, 1, "replay", "sequence number seen before, or left of the window")         \
-  X(Icv, 2, "icv", "integrity check failed")                                           \
-  X(Malformed, 3, "malformed", "not a well-formed ESP or inner packet")                \
+#define ESPALIER_DATAPATH_DROPS(X)                                                      \
+  X(NoSa, 0, "no_sa", "ESP with an unknown SPI")                                        \
+  X(Replay, 1, "replay", "sequence number seen before, or left of the window")          \
+  X(Icv, 2, "icv", "integrity check failed")                                            \
+  X(Malformed, 3, "malformed", "not a well-formed ESP or inner packet")                 \
   X(Source, 4, "inner_source", "inner source address does not belong to the SA's peer") \
-  X(Policy, 5, "policy", "the verdict for the inner packet forbids it here")           \
-  X(HoldFull, 6, "hold_full", "the hold queue was full")                               \
-  X(HoldExpired, 7, "hold_expired", "no tunnel within the hold time")                  \
-  X(TooBig, 8, "too_big", "larger than the tunnel's MTU; an ICMP too big was sent")    \
-  X(Sequence, 9, "sequence", "the SA's sequence numbers are used up")                  \
-  X(Send, 10, "send", "the kernel refused to send")                                    \
-  X(Deliver, 11, "deliver", "the kernel refused to take the opened packet")            \
-  X(Destination, 12, "destination", "no node is known for the destination")            \
+  X(Policy, 5, "policy", "the verdict for the inner packet forbids it here")            \
+  X(HoldFull, 6, "hold_full", "the hold queue was full")                                \
+  X(HoldExpired, 7, "hold_expired", "no tunnel within the hold time")                   \
+  X(TooBig, 8, "too_big", "larger than the tunnel's MTU; an ICMP too big was sent")     \
+  X(Sequence, 9, "sequence", "the SA's sequence numbers are used up")                   \
+  X(Send, 10, "send", "the kernel refused to send")                                     \
+  X(Deliver, 11, "deliver", "the kernel refused to take the opened packet")             \
+  X(Destination, 12, "destination", "no node is known for the destination")             \
   X(Ecn, 13, "ecn", "outer CE on an inner packet that cannot carry it (RFC 6040)")
 
 enum class Drop : uint8_t {
@@ -59,14 +59,14 @@ struct SaCounters {
 };
 
 struct Events {
-  std::function<void(PeerId)> acquire;                                   // held traffic waits for this peer
-  std::function<void(uint32_t spi_in)> first_inbound;                    // first valid packet of an inbound SA
+  std::function<void(PeerId)> acquire;                                      // held traffic waits for this peer
+  std::function<void(uint32_t spi_in)> first_inbound;                       // first valid packet of an inbound SA
   std::function<void(Endpoint local, Endpoint remote, Bytes message)> ike;  // an IKE message (marker taken off)
   std::function<void(Endpoint local, Endpoint remote, uint32_t spi)> unknown_spi;  // at most 10 a second
 };
 
 struct Options {
-  std::string device = "esp0";            // the TUN (user) or xfrm interface
+  std::string device = "esp0";             // the TUN (user) or xfrm interface
   std::vector<IpAddress> local_addresses;  // where UDP 4500 is bound, one a family
   uint16_t port = 4500;
   int outer_mtu = 1500;
@@ -90,7 +90,7 @@ class Datapath {
   virtual void SendIke(const Endpoint& local, const Endpoint& remote, ByteSpan message) = 0;
 
   virtual std::vector<SaCounters> Counters() = 0;
-  virtual std::map<Drop, uint64_t> Drops() = 0;  // those of no SA too, since start
+  virtual std::map<Drop, uint64_t> Drops() = 0;   // those of no SA too, since start
   virtual std::map<PeerId, uint64_t> Held() = 0;  // packets waiting now
   virtual int inner_mtu() const = 0;
   virtual std::string device() const = 0;

@@ -126,7 +126,11 @@ void Inbound::Check(InboundTunnel* tunnel, std::span<uint8_t> packet) {
   if (state_->snapshot == nullptr) return state_->Count(Drop::kPolicy, &tunnel->counts);
   const policy::Decision& decision = flows_.Decide(*state_->snapshot, state_->generation, inner);
   if (!FromPeer(decision, tunnel->peer)) return state_->Count(Drop::kSource, &tunnel->counts);
-  const bool ours = decision.destination.local || decision.destination.identity == v1::IDENTITY_HOST;
+  // Of this node: its pods, its own addresses, and what else its pod CIDR holds (an overlay device's address, or a pod
+  // that the view does not have yet).
+  const uint32_t self = state_->snapshot->self();
+  const bool ours = decision.destination.local || decision.destination.identity == v1::IDENTITY_HOST ||
+                    (self != 0 && decision.destination.node_id == self);
   if (!ours || decision.verdict == policy::Verdict::kDeny) return state_->Count(Drop::kPolicy, &tunnel->counts);
   if (inner.protocol == esp::kProtocolTcp) esp::ClampMss(packet, inner, tunnel->inner_mtu);
   Count(tunnel, inner.total_size);

@@ -292,18 +292,25 @@ void EngineImpl::SetPeers(absl::Time now, std::vector<Peer> peers, std::vector<s
       CloseAllOf(&entry, now, /*tell=*/false, "the peer's identity changed");
     }
     if (before.boot_id != entry.peer.boot_id) {
-      bool had_children = !shared_.children.OfPeer(id).empty();
+      bool in_use = !shared_.children.OfPeer(id).empty();
       std::vector<uint64_t> sas(entry.sas.begin(), entry.sas.end());
       for (uint64_t spi : sas) {
         IkeSa* sa = FindSa(spi);
-        // One that the new process made, before the view told us of it, stays; so does what is not up yet.
-        if (sa == nullptr || sa->established() == absl::InfiniteFuture()) continue;
+        if (sa == nullptr) continue;
+        if (sa->established() == absl::InfiniteFuture()) {
+          // A first message that nobody has answered went to the old process: its next repeat may be seconds away.
+          if (!sa->initiator() || sa->spi_r() != 0) continue;
+          sa->Close(now, /*tell=*/false, /*failed=*/false, "the peer restarted");
+          in_use = true;
+          continue;
+        }
+        // One that the new process made, before the view told us of it, stays.
         if (sa->peer_boot_id() != 0 && sa->peer_boot_id() == entry.peer.boot_id) continue;
         sa->Close(now, /*tell=*/false, /*failed=*/false, "the peer restarted");
       }
       entry.failures = 0;
       entry.retry_at = absl::InfinitePast();
-      if (had_children && shared_.children.ActiveOf(id) == nullptr) wanted.insert(id);
+      if (in_use && shared_.children.ActiveOf(id) == nullptr) wanted.insert(id);
     }
   }
   std::vector<PeerId> touched;

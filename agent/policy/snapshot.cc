@@ -132,6 +132,7 @@ class SnapshotImpl final : public Snapshot {
   static absl::StatusOr<std::shared_ptr<const Snapshot>> Make(const View& view);
 
   uint64_t version() const override { return version_; }
+  uint32_t self() const override { return self_; }
   Whois WhoIs(const IpAddress& address) const override {
     const Entry* e = Find(address);
     return e == nullptr ? Whois{} : e->who;
@@ -179,6 +180,7 @@ class SnapshotImpl final : public Snapshot {
   void AppendRows(uint32_t client, uint32_t server, const PairAnswers& answers);
 
   uint64_t version_ = 0;
+  uint32_t self_ = 0;
   std::vector<IpcacheRow> ipcache_;
   std::vector<Entry> entries_;
   AddressTable table_;
@@ -358,6 +360,7 @@ absl::StatusOr<std::shared_ptr<const Snapshot>> SnapshotImpl::Make(const View& v
   if (!facts.ok()) return facts.status();
   auto snapshot = std::make_shared<SnapshotImpl>();
   snapshot->version_ = view.version;
+  snapshot->self_ = view.mesh.self_node_id();
   snapshot->origins_ = evaluator->origins();
   snapshot->Classify(*facts, *evaluator);
   return snapshot;

@@ -82,6 +82,8 @@ class Snapshot {
   virtual ~Snapshot() = default;
 
   virtual uint64_t version() const = 0;
+  // This node's id in the view; 0: it is not in it.
+  virtual uint32_t self() const { return 0; }
   virtual Whois WhoIs(const IpAddress& address) const = 0;
 
   // The verdict for one packet, whoever sends it. Two lookups: (source, destination, destination port) and, for the
