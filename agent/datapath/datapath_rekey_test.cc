@@ -36,15 +36,16 @@ TEST(DatapathRekeyTest, NoPacketIsLost) {
   uint32_t rekeys = 0;
   std::thread rekeyer([&] {
     for (uint32_t last = 0; !done;) {
-      if (received - last < 500) {
+      if (received - last < 2 * kAhead) {
         std::this_thread::yield();
         continue;
       }
-      last = received;
-      // The old inbound SA stays until all that was sealed under it has surely come: everything received now is newer.
+      // Under the SA before the last, nothing is on its way any more: the last was in use from some packet before
+      // `last` + kAhead on, and all up to `last` + 2 * kAhead have come.
       lab.Connect(&lab.a, &lab.b, ++spi);
       lab.a.datapath->RemoveOutbound(lab.b.id, spi - 1);
       if (spi >= 0x1002) lab.b.datapath->RemoveInbound(spi - 2);
+      last = received;
       ++rekeys;
     }
   });
