@@ -51,7 +51,8 @@ void StartJsonLog(absl::string_view component) {
   absl::SetStderrThreshold(absl::LogSeverityAtLeast::kInfinity);
   absl::InitializeLog();
   // Lives as long as the process: logging goes on in destructors of statics.
-  absl::AddLogSink(new JsonLogSink(component, STDERR_FILENO));
+  static auto* const sink = new JsonLogSink(component, STDERR_FILENO);
+  absl::AddLogSink(sink);
 }
 
 }  // namespace espalier::telemetry

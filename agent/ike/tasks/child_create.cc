@@ -196,7 +196,8 @@ Verdict ChildCreateTask::ProcessFirstRequest(IkeSa& sa, absl::Time now, const Pa
     return Verdict::kDone;
   };
   if (std::optional<NotifyPayload> error = Admit(sa, now, in); error.has_value()) return refuse(*std::move(error));
-  uint16_t sent = in.ke() == nullptr ? wire::ke::kNone : in.ke()->method;
+  const wire::KePayload* offered = in.ke();
+  const uint16_t sent = offered == nullptr ? wire::ke::kNone : offered->method;
   std::optional<wire::Proposal> chosen =
       ChooseEsp(*in.sa(), sa.config(), ChildPolicy(sa, false), /*with_ke=*/true, sent);
   if (!chosen.has_value()) return refuse(NotifyPayload(NotifyType::kNoProposalChosen));
@@ -210,7 +211,7 @@ Verdict ChildCreateTask::ProcessFirstRequest(IkeSa& sa, absl::Time now, const Pa
     return refuse(NotifyPayload(NotifyType::kTsUnacceptable));
   }
   if (method != wire::ke::kNone) {
-    absl::StatusOr<crypto::KeResponse> ke = crypto::KeRespond(method, in.ke()->data, common.random);
+    absl::StatusOr<crypto::KeResponse> ke = crypto::KeRespond(method, offered->data, common.random);
     if (!ke.ok()) {
       error_ = NotifyPayload(NotifyType::kInvalidSyntax);  // IKE-026
       return Verdict::kClose;
